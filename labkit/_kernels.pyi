@@ -1,0 +1,62 @@
+from typing import SupportsFloat, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "__version__",
+    "best_cycle",
+    "find_cycle",
+    "imbalance",
+    "microprice",
+    "parse_orderbook",
+    "rebuild_books",
+    "route_outcome",
+    "sort_levels",
+    "triangular_route",
+    "walk_levels",
+]
+
+__version__: str
+
+def parse_orderbook(text: str | bytes) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def sort_levels(levels: NDArray[np.float64], side: str) -> NDArray[np.float64]: ...
+def walk_levels(
+    levels: NDArray[np.float64], size: SupportsFloat
+) -> tuple[float, float, float, int]: ...
+def microprice(bids: NDArray[np.float64], asks: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def imbalance(
+    bids: NDArray[np.float64], asks: NDArray[np.float64], levels: SupportsIndex
+) -> NDArray[np.float64]: ...
+def rebuild_books(
+    message: NDArray[np.int64],
+    side: NDArray[np.int8],
+    price: NDArray[np.float64],
+    size: NDArray[np.float64],
+    reset: NDArray[np.bool_],
+    depth: SupportsIndex,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def find_cycle(
+    rates: NDArray[np.float64], tolerance: SupportsFloat
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
+def best_cycle(
+    rates: NDArray[np.float64], max_length: SupportsIndex
+) -> tuple[NDArray[np.int64], float]: ...
+def route_outcome(
+    levels1: NDArray[np.float64],
+    levels2: NDArray[np.float64],
+    levels3: NDArray[np.float64],
+    buys: NDArray[np.bool_],
+    fees: NDArray[np.float64],
+    lots: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def triangular_route(
+    levels1: NDArray[np.float64],
+    levels2: NDArray[np.float64],
+    levels3: NDArray[np.float64],
+    buys: NDArray[np.bool_],
+    fees: NDArray[np.float64],
+    lots: NDArray[np.float64],
+    max_size: SupportsFloat,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...

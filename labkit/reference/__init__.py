@@ -1,0 +1,27 @@
+"""Every kernel in readable NumPy: the explanation, the oracle and the fallback.
+
+The names and signatures are those of the Rust module `labkit._kernels`.
+"""
+
+from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.orderbook import (
+    imbalance,
+    microprice,
+    parse_orderbook,
+    rebuild_books,
+    sort_levels,
+    walk_levels,
+)
+
+__all__ = [
+    "best_cycle",
+    "find_cycle",
+    "imbalance",
+    "microprice",
+    "parse_orderbook",
+    "rebuild_books",
+    "route_outcome",
+    "sort_levels",
+    "triangular_route",
+    "walk_levels",
+]

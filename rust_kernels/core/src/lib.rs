@@ -1,0 +1,8 @@
+//! Numerical kernels, free of Python: slices in, vectors out.
+
+mod error;
+
+pub mod arbitrage;
+pub mod orderbook;
+
+pub use error::Error;
