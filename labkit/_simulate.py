@@ -1,0 +1,321 @@
+"""Simulated order-book sessions with known truth.
+
+A triangle of three books is quoted around two efficient prices that follow random walks. No
+quote may open a profitable round trip (it is pulled back to break-even first), except where one
+is planted: then one order stands in the cross book, for an exponential time, at which a taker's
+round trip at the best quotes earns a chosen edge after three fees. What is planted is returned
+with the events, so that a detector can be held against it: all of it must be found, and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["simulate_triangle"]
+
+EPOCH_NS = 1_700_000_000_000_000_000  # start of every simulated session, UTC
+BOOKS = ("BTC/USDT", "ETH/USDT", "ETH/BTC")
+MARKETS = pd.DataFrame(
+    {"tick_size": [0.01, 0.01, 1e-6], "lot_size": [1e-5, 1e-4, 1e-4]},
+    index=pd.Index(BOOKS, name="symbol"),
+)
+TICK, LOT = MARKETS["tick_size"].to_dict(), MARKETS["lot_size"].to_dict()
+PRICE = {"BTC/USDT": 20_000.0, "ETH/USDT": 1_500.0}  # at the start
+DEPTH_USDT = 4_000.0  # mean size at the best quote
+# The two round trips from USDT: at which side of each book a taker trades.
+ROUTES = {
+    "USDT>BTC>ETH>USDT": {"BTC/USDT": "ask", "ETH/BTC": "ask", "ETH/USDT": "bid"},
+    "USDT>ETH>BTC>USDT": {"ETH/USDT": "ask", "ETH/BTC": "bid", "BTC/USDT": "bid"},
+}
+
+
+@dataclass
+class _Side:
+    """Prices in ticks and sizes in lots, best first."""
+
+    ticks: np.ndarray
+    lots: np.ndarray
+
+
+def _product(route: dict[str, str], quotes: dict[tuple[str, str], float]) -> float:
+    """Gross product of a round trip at best quotes: buy at the ask, sell at the bid."""
+    product = 1.0
+    for symbol, side in route.items():
+        price = quotes[symbol, side]
+        product *= 1.0 / price if side == "ask" else price
+    return product
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def simulate_triangle(
+    seed: int | np.random.Generator,
+    *,
+    duration_s: float = 120.0,
+    n_planted: int = 16,
+    fee_bps: float = 10.0,
+    edge_bps: tuple[float, float] = (1.0, 8.0),
+    mean_life_ms: float = 150.0,
+    half_spread_bps: float = 1.0,
+    volatility_bps: float = 0.8,
+    quote_rate: float = 2.5,
+    levels: int = 5,
+) -> dict[str, pd.DataFrame]:
+    """Simulate the books of BTC/USDT, ETH/USDT and ETH/BTC with planted round trips.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.Generator
+        Source of randomness; one generator, drawn from in order of time.
+    duration_s : float
+        Length of the session, seconds.
+    n_planted : int
+        Number of planted opportunities.
+    fee_bps : float
+        Taker fee of each leg, basis points of what the leg receives, that the edges are net of.
+    edge_bps : (float, float)
+        Range of the uniform law of the planted net edge, basis points.
+    mean_life_ms : float
+        Mean of the exponential life of an opportunity, milliseconds.
+    half_spread_bps : float
+        Half-spread that each book aims at, basis points.
+    volatility_bps : float
+        Volatility of the efficient log prices, basis points per square root of a second.
+    quote_rate : float
+        Quote updates of each book, per second.
+    levels : int
+        Levels on each side.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        `events` (a row for each changed level, as in `labkit.data.load`), `markets` (tick and
+        lot sizes by symbol) and `planted`: message, end_message, start_ns, end_ns (venue's
+        clock), route, gross_product and net_product at the quotes as rounded to ticks.
+
+    Raises
+    ------
+    ValueError
+        A parameter is not positive, or the planted opportunities do not fit into the session.
+
+    Examples
+    --------
+    >>> session = simulate_triangle(7, duration_s=20, n_planted=3)
+    >>> len(session["planted"])
+    3
+    """
+    _positive(
+        duration_s=duration_s,
+        mean_life_ms=mean_life_ms,
+        half_spread_bps=half_spread_bps,
+        volatility_bps=volatility_bps,
+        quote_rate=quote_rate,
+    )
+    if n_planted < 0 or levels < 1:
+        raise ValueError(f"n_planted must be >= 0 and levels >= 1, got {n_planted} and {levels}")
+    if not 0 <= fee_bps < 1e4:
+        raise ValueError(f"fee_bps must be in [0, 10000), got {fee_bps!r}")
+    if not 0 < edge_bps[0] <= edge_bps[1]:
+        raise ValueError(f"edge_bps must be an increasing pair of positive numbers, got {edge_bps}")
+    random = np.random.default_rng(seed)
+    session = _Session(random, half_spread_bps / 1e4, levels)
+    kept = (1 - fee_bps / 1e4) ** 3
+
+    lives = np.maximum(random.exponential(mean_life_ms / 1e3, n_planted), 0.02)
+    starts, ends = _planting_times(random, lives, duration_s)
+    quoting = np.sort(random.uniform(0, duration_s, random.poisson(3 * quote_rate * duration_s)))
+    busy = np.searchsorted(starts, quoting, side="right") - 1
+    quiet = (
+        (busy < 0) | (quoting > ends[np.maximum(busy, 0)])
+        if n_planted
+        else np.full(len(quoting), True)
+    )
+    # While an opportunity is open the books stand still: its edge is the planted one.
+    agenda = sorted(
+        [(t, "quote", -1) for t in quoting[quiet]]
+        + [(t, "plant", i) for i, t in enumerate(starts)]
+        + [(t, "end", i) for i, t in enumerate(ends)]
+    )
+    planted: list[dict] = []
+    clock = 0.0
+    for time, action, index in agenda:
+        session.drift(volatility_bps / 1e4 * math.sqrt(time - clock))
+        clock = time
+        if action == "quote":
+            session.requote(BOOKS[random.integers(3)], time)
+        elif action == "plant":
+            route = list(ROUTES)[random.integers(2)]
+            net = 1 + random.uniform(*edge_bps) / 1e4
+            message, gross = session.plant(ROUTES[route], net / kept, time)
+            planted.append(
+                {
+                    "message": message,
+                    "end_message": -1,
+                    "start_ns": session.stamp(time),
+                    "end_ns": -1,
+                    "route": route,
+                    "gross_product": gross,
+                    "net_product": gross * kept,
+                }
+            )
+        else:
+            planted[index]["end_message"] = session.requote("ETH/BTC", time)
+            planted[index]["end_ns"] = session.stamp(time)
+    columns = [
+        "message",
+        "end_message",
+        "start_ns",
+        "end_ns",
+        "route",
+        "gross_product",
+        "net_product",
+    ]
+    return {
+        "events": session.events(),
+        "markets": MARKETS.copy(),
+        "planted": pd.DataFrame(planted, columns=columns),
+    }
+
+
+def _planting_times(
+    random: np.random.Generator, lives: np.ndarray, duration_s: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end times that never overlap: the free time is split uniformly between them."""
+    gap = 0.25  # seconds at least between two opportunities
+    free = duration_s - lives.sum() - gap * (len(lives) + 1)
+    if free <= 0 and len(lives):
+        raise ValueError(f"n_planted: {len(lives)} opportunities do not fit into {duration_s} s")
+    waits = np.diff(np.sort(random.uniform(0, free, len(lives))), prepend=0.0) + gap
+    starts = np.cumsum(waits) + np.concatenate([[0.0], np.cumsum(lives)[:-1]])[: len(lives)]
+    return starts, starts + lives
+
+
+class _Session:
+    """The three books, their messages, and the efficient prices behind them."""
+
+    def __init__(self, random: np.random.Generator, half_spread: float, levels: int) -> None:
+        self.random, self.half_spread, self.levels = random, half_spread, levels
+        self.log_price = {symbol: math.log(price) for symbol, price in PRICE.items()}
+        self.books: dict[tuple[str, str], _Side] = {}
+        self.rows: list[tuple] = []
+        self.message = 0
+        self.last_local = 0
+        for symbol in BOOKS:
+            self._send(symbol, self._sides(symbol, *self._quotes(symbol)), 0.0, snapshot=True)
+
+    def stamp(self, time: float) -> int:
+        return EPOCH_NS + round(time * 1e6) * 1_000  # the venue stamps microseconds
+
+    def drift(self, deviation: float) -> None:
+        for symbol in self.log_price:
+            self.log_price[symbol] += deviation * self.random.standard_normal()
+
+    def _mid(self, symbol: str) -> float:
+        if symbol == "ETH/BTC":
+            return math.exp(self.log_price["ETH/USDT"] - self.log_price["BTC/USDT"])
+        return math.exp(self.log_price[symbol])
+
+    def _best(self) -> dict[tuple[str, str], float]:
+        return {
+            (symbol, side): book.ticks[0] * TICK[symbol]
+            for (symbol, side), book in self.books.items()
+        }
+
+    def _quotes(self, symbol: str) -> tuple[int, int]:
+        """Best bid and ask in ticks, pulled back until no round trip through them gains."""
+        tick = TICK[symbol]
+        mid = self._mid(symbol)
+        bid = math.floor(mid * (1 - self.half_spread) / tick)
+        ask = math.ceil(mid * (1 + self.half_spread) / tick)
+        if len(self.books) == 6:
+            quotes = self._best()
+            quotes[symbol, "bid"], quotes[symbol, "ask"] = bid * tick, ask * tick
+            for route in ROUTES.values():
+                excess = _product(route, quotes)
+                if excess > 1 and route[symbol] == "bid":
+                    bid = math.floor(bid / excess)
+                elif excess > 1:
+                    ask = math.ceil(ask * excess)
+        return bid, ask
+
+    def _side(self, symbol: str, best: int, step: int) -> _Side:
+        tick, lot = TICK[symbol], LOT[symbol]
+        gaps = self.random.integers(1, 1 + max(1, round(best * 1e-4)), self.levels - 1)
+        ticks = best + step * np.concatenate([[0], np.cumsum(gaps)])
+        quote = PRICE["BTC/USDT"] if symbol == "ETH/BTC" else 1.0  # USDT of one quote unit
+        mean = DEPTH_USDT / (best * tick * quote) / lot
+        mean *= np.arange(1, self.levels + 1)  # deeper levels are larger
+        lots = np.ceil(mean * self.random.lognormal(-0.125, 0.5, self.levels)).astype(int)
+        return _Side(ticks, lots)
+
+    def _sides(self, symbol: str, bid: int, ask: int) -> dict[str, _Side]:
+        return {"bid": self._side(symbol, bid, -1), "ask": self._side(symbol, ask, 1)}
+
+    def _send(
+        self, symbol: str, sides: dict[str, _Side], time: float, *, snapshot: bool = False
+    ) -> int:
+        """Replace the given sides of a book and write the differences as one message."""
+        tick, lot = TICK[symbol], LOT[symbol]
+        exchange = self.stamp(time)
+        delay = 20_000_000 + round(self.random.gamma(2.0, 1_000_000))
+        self.last_local = max(self.last_local + 1_000, exchange + delay)  # one connection, in order
+        for side, new in sides.items():
+            old = self.books.get((symbol, side))
+            before = {} if old is None else dict(zip(old.ticks, old.lots, strict=True))
+            after = dict(zip(new.ticks, new.lots, strict=True))
+            changed = {t: 0 for t in before if t not in after}
+            changed |= {t: n for t, n in after.items() if before.get(t) != n}
+            for ticks, lots in changed.items():
+                self.rows.append(
+                    (
+                        self.message,
+                        exchange,
+                        self.last_local,
+                        symbol,
+                        snapshot,
+                        side,
+                        round(ticks * tick, 6),
+                        round(lots * lot, 6),
+                    )
+                )
+            self.books[symbol, side] = new
+        self.message += 1
+        return self.message - 1
+
+    def requote(self, symbol: str, time: float) -> int:
+        return self._send(symbol, self._sides(symbol, *self._quotes(symbol)), time)
+
+    def plant(self, route: dict[str, str], gross: float, time: float) -> tuple[int, float]:
+        """Put one order into the cross book at which the round trip multiplies by `gross`."""
+        symbol, side = "ETH/BTC", route["ETH/BTC"]
+        quotes = self._best()
+        factor = gross / _product(route, quotes)
+        bid, ask = (self.books[symbol, name].ticks[0] for name in ("bid", "ask"))
+        if side == "bid":  # sold at a higher bid; the asks make room for it
+            bid = math.ceil(bid * factor)
+            ask = max(bid + 1, ask)
+        else:  # bought at a lower ask
+            ask = math.floor(ask / factor)
+            bid = min(ask - 1, bid)
+        sides = self._sides(symbol, bid, ask)
+        behind = self.books[symbol, side]
+        sides[side] = _Side(
+            np.concatenate([sides[side].ticks[:1], behind.ticks]),
+            np.concatenate([sides[side].lots[:1], behind.lots]),
+        )
+        message = self._send(symbol, sides, time)
+        return message, _product(route, self._best())
+
+    def events(self) -> pd.DataFrame:
+        from labkit._readers import EVENT_COLUMNS
+
+        return pd.DataFrame(self.rows, columns=EVENT_COLUMNS)
