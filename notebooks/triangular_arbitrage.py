@@ -1,0 +1,753 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Triangular arbitrage: does a profitable loop survive fees, lots and a tenth of a second?
+#
+# **You will** find the most profitable loop in a table of rates and prove when there is none; size
+# a three-leg trade against real depth, fees and lots; find the opportunities in a recorded session
+# without looking ahead; and price each of them again 0 to 500 milliseconds later.
+#
+# **You will learn** why the number that screens show, the product of three best quotes, is the
+# least interesting one: what decides is the fee, the size standing at the best quote, and how long
+# it stands there.
+#
+# **You need** the idea of a limit order book, and Python with NumPy and pandas. The chapter runs
+# without a network on a simulated session; a real recording is one parameter away.
+#
+# ```{admonition} The claim
+# :class: important
+# In the session {glue:text}`dataset` the best round trip multiplies
+# money by {glue:text}`max_gross:.5f` before fees. Three taker fees break even at
+# {glue:text}`break_even_bps:.2f` basis points a leg, and the best moment could have carried a
+# profit of {glue:text}`best_gross_profit:.4f` {glue:text}`start` before fees,
+# {glue:text}`best_lot_profit:.4f` in whole lots ([section](what-the-session-offers)). At
+# {glue:text}`fee_bps:.1f` basis points a leg, {glue:text}`n_net` moments remain
+# ([section](does-it-survive)).
+# ```
+
+# %%
+import time
+
+import numpy as np
+import pandas as pd
+
+from labkit import data, plots, published
+from labkit.arbitrage import (
+    best_cycle,
+    find_cycle,
+    late_edges,
+    triangle_history,
+    triangles,
+    triangular,
+)
+from labkit.experiments import record
+
+# %% [markdown]
+# ## Parameters
+#
+# One cell of plain literals, so that papermill can replace any of them; the next one refuses
+# nonsense.
+
+# %% tags=["parameters"]
+dataset = "simulated_triangle"  # the session; real: "poloniex_triangle_20220821"
+start = "USDT"  # currency in which money starts and ends
+fee_bps = 10.0  # taker fee of each leg, basis points of what the leg receives
+max_latency_ms = 500.0  # longest delay between seeing and trading, milliseconds
+latency_step_ms = 10.0  # grid of delays, milliseconds
+seed = 7  # of the known-truth session
+n_planted = 200  # opportunities planted in it
+mean_life_ms = 150.0  # their mean life, milliseconds
+
+# %%
+if not 0 <= fee_bps < 1e4:
+    raise ValueError(f"fee_bps must be in [0, 10000), got {fee_bps}")
+if not 0 < latency_step_ms <= max_latency_ms:
+    raise ValueError("latency_step_ms must be positive and at most max_latency_ms")
+if n_planted < 1 or mean_life_ms <= 0:
+    raise ValueError("n_planted must be at least 1 and mean_life_ms positive")
+fee = fee_bps / 1e4
+kept = (1 - fee) ** 3  # what three taker fees leave of one unit
+latencies_ms = np.arange(0.0, max_latency_ms + latency_step_ms / 2, latency_step_ms)
+record(dataset=dataset, start=start, fee_bps=fee_bps, max_latency_ms=max_latency_ms)
+
+# %% [markdown]
+# ## Why it matters: the result first
+#
+# A triangle of markets quotes one price twice: directly, and through a third currency. When the
+# two disagree by more than the cost of trading, a round trip is free money, which is why the
+# triangle is the textbook's picture of efficiency and the first thing a new trading desk monitors.
+# {cite:t}`fenn_2009` looked for such moments in executable foreign-exchange quotes: they exist, but
+# most are brief and small, and a trader would have to win an implausible share of the races for
+# them. {cite:t}`aiba_2002` made the loop itself the interaction that ties three rates together. The question is not whether loops
+# open. It is whether anything is left after fees, lots and latency.
+#
+# The session is loaded once, from the registry, with its hash checked. It is a list of wire
+# messages; each carries the time at which the venue sent it and the time at which it was received.
+
+# %%
+session = data.load(dataset)
+session
+
+# %%
+symbols = triangles(session["markets"].index, start)[0]
+history = triangle_history(session["events"], symbols, start)
+gross_bps = (history.products - 1) * 1e4
+best_route = gross_bps.max().idxmax()
+max_gross = history.products.max().max()
+record(max_gross=max_gross, n_states=len(history.local_ns), best_route=best_route)
+
+# %%
+plots.steps(
+    gross_bps,
+    x="seconds since the first complete state",
+    y="gross edge, bp",
+    level=((1 / kept - 1) * 1e4, f"break-even at {fee_bps:g} bp a leg"),
+    caption=f"Gross edge of both round trips through {', '.join(symbols)} at the best quotes "
+    f"({session.name}). A round trip gains only above the dotted line.",
+    alt=f"Two step curves over time; the higher one peaks at {(max_gross - 1) * 1e4:.1f} basis "
+    f"points, and three fees of {fee_bps:g} basis points ask for {(1 / kept - 1) * 1e4:.1f}.",
+)
+
+# %% [markdown]
+# ## Model
+#
+# There are $n$ currencies. A unit of currency $i$ buys $r_{ij}$ units of currency $j$ at once. A
+# loop $c = (i_1, \dots, i_k)$ returns
+#
+# ```{math}
+# :label: eq-product
+# \Pi(c) = r_{i_1 i_2}\, r_{i_2 i_3} \cdots r_{i_k i_1}
+# ```
+#
+# and is profitable when $\Pi(c) > 1$. With $w_{ij} = -\log r_{ij}$ this is a cycle of negative
+# weight, which {cite:t}`bellman_1958` and {cite:t}`moore_1959` find in $O(n^3)$. **No** loop is
+# profitable exactly when there are prices $p_i > 0$ at which no trade gains value:
+#
+# ```{math}
+# :label: eq-certificate
+# r_{ij}\, p_j \le p_i \quad \text{for all } i, j .
+# ```
+#
+# Multiplying {eq}`eq-certificate` around any loop cancels the prices and leaves $\Pi \le 1$: the
+# prices are a proof that anyone can check in $n^2$ multiplications.
+#
+# A triangle of order books has no single rate. Leg $l$ turns an amount $x$ of what it is given into
+# $f_l(x)$: it takes levels from the best one on, and pays the fee from what it receives. Each
+# $f_l$ is increasing, concave and piecewise linear, therefore so is their composition, and the
+# profit
+#
+# ```{math}
+# :label: eq-profit
+# P(x) = f_3(f_2(f_1(x))) - x
+# ```
+#
+# is concave: using up levels while the product of the three *net* marginal rates exceeds 1 finds
+# its maximum exactly. With lots, quantities are whole multiples of a minimum; what a leg receives
+# and the next cannot use is dust, and counts as nothing.
+#
+# **Assumptions.**
+#
+# 1. All three orders are taker orders and reach the venue at the same instant, `latency` after the
+#    message that showed the opportunity was received.
+# 2. Nobody reacts to our orders; our own trade does not refill.
+# 3. The book that trades against us at that instant is the one the recording shows us last by then.
+#    The delay from venue to observer is therefore part of `latency`.
+# 4. The fee is a fraction of what a leg receives, the same on all legs.
+#
+# | symbol | in the code | unit | default | source |
+# |---|---|---|---|---|
+# | $r_{ij}$ | `rates` | units of $j$ for one of $i$ | | data |
+# | $\Pi$ | `products` | | | {eq}`eq-product` |
+# | $p_i$ | `prices` | any | | {eq}`eq-certificate` |
+# | $P(x)$ | `outcome(books, x).profit` | `start` | | {eq}`eq-profit` |
+# | fee | `fee_bps` | bp of the receipt | 10 | a usual standard tier |
+# | latency | `latencies_ms` | ms | 0 to 500 | |
+#
+# **Reproduced here:** the arbitrage that {cite:t}`sedgewick_wayne_2011` print for their table of
+# rates, and an independent replay of the Poloniex recording. **Not reproduced:** the counts of
+# {cite:t}`fenn_2009`, whose tick data are proprietary.
+
+# %% [markdown]
+# ## Method
+#
+# ### A loop in a table of rates
+#
+# Bellman and Ford's idea in multiplicative form: carry the best amount with which each currency
+# can be reached, improve it trade by trade, and if an improvement is still possible after $n$
+# rounds, walk back along the trades that made it until a currency repeats. That is a loop.
+
+
+# %%
+def loop_by_hand(rates):
+    """A profitable loop in a matrix of rates, or the prices that prove there is none."""
+    n = len(rates)
+    amount, came_from = np.ones(n), np.full(n, -1)
+    for _ in range(n):
+        offers = amount[:, None] * rates
+        np.fill_diagonal(offers, 0.0)
+        better = offers.max(axis=0) > amount * (1 + 1e-12)
+        came_from[better] = offers.argmax(axis=0)[better]
+        amount[better] = offers.max(axis=0)[better]
+        if not better.any():
+            return None, 1 / amount
+    node = int(np.flatnonzero(better)[0])
+    for _ in range(n):
+        node = came_from[node]
+    loop = [node]
+    while (node := came_from[node]) != loop[0]:
+        loop.append(node)
+    return [int(i) for i in reversed(loop)], None
+
+
+# %% [markdown]
+# The rates are those of Sedgewick and Wayne's text. `find_cycle` is the same search in Rust;
+# `best_cycle` answers a harder question: not *a* profitable loop but the most profitable one.
+
+# %%
+inputs = published.inputs("sedgewick_wayne_rates")
+rates = pd.DataFrame(inputs["rates"], inputs["currencies"], inputs["currencies"])
+table = rates.to_numpy()
+
+
+def product(loop):
+    """Units of the first currency that one unit becomes around a loop."""
+    return np.prod(
+        [table[a, b] for a, b in zip(loop, loop[1:] + loop[:1], strict=True)]
+    )
+
+
+loop, _ = loop_by_hand(table)
+found, best = find_cycle(rates), best_cycle(rates)
+assert product(loop) > 1
+assert found.product > 1
+assert best.product >= max(product(loop), found.product) - 1e-15
+
+# %%
+plots.cycle_graph(
+    rates,
+    best.nodes,
+    caption=f"Sedgewick and Wayne's five currencies and the most profitable of all their loops: "
+    f"1000 {best.nodes[0]} become {1000 * best.product:.5f}.",
+    alt=f"Five currencies on a circle; arrows lead {' to '.join((*best.nodes, best.nodes[0]))}.",
+)
+
+# %% [markdown]
+# When a fee is taken from every trade the loop closes, and `find_cycle` returns the proof
+# {eq}`eq-certificate` instead.
+
+# %% tags=["keep_output", "nbval-check-output"]
+after_fees = find_cycle(rates * (1 - 0.003))
+assert after_fees.nodes == ()
+prices = pd.Series(after_fees.prices)
+gain = (rates * (1 - 0.003)).mul(prices, axis=1).div(prices, axis=0)
+off_diagonal = gain.to_numpy()[~np.eye(len(gain), dtype=bool)]
+assert off_diagonal.max() <= 1 + 1e-12
+pd.DataFrame(
+    {
+        "price": prices.round(6),
+        "best value of one trade": gain.where(gain < 1).max(axis=1).round(6),
+    }
+)
+
+# %% [markdown]
+# ### A triangle of books
+#
+# The size of the trade, by hand: at each step the three best levels that are left give a marginal
+# rate. As long as it exceeds one, trade on until the first of the three levels is used up. There is
+# no search: concavity makes the first step that does not pay the last one worth trying.
+
+
+# %%
+def size_by_hand(levels, buys, fee):
+    """Start currency to spend and to get back, without lots: use up levels while it pays."""
+    left = [[list(level) for level in leg] for leg in levels]
+    spent = received = 0.0
+    while all(left):
+        rates = [
+            (1 / leg[0][0] if buy else leg[0][0]) * (1 - fee)
+            for leg, buy in zip(left, buys, strict=True)
+        ]
+        if np.prod(rates) <= 1:
+            break
+        # What each leg's best level can take, in the currency that the leg is given ...
+        room = [
+            leg[0][0] * leg[0][1] if buy else leg[0][1]
+            for leg, buy in zip(left, buys, strict=True)
+        ]
+        # ... and that in start currency: a unit of it becomes `reach` units there.
+        reach = np.array([1.0, rates[0], rates[0] * rates[1]])
+        amount = min(room / reach)
+        for leg, buy, given, bound in zip(
+            left, buys, amount * reach, room, strict=True
+        ):
+            leg[0][1] -= given / leg[0][0] if buy else given
+            if given >= bound * (1 - 1e-12):
+                leg.pop(0)
+        spent, received = spent + amount, received + amount * np.prod(rates)
+    return spent, received
+
+
+# %% [markdown]
+# Held against `labkit.arbitrage.triangular` at the best moment of the session, before fees, and
+# timed in the same run.
+
+# %%
+best_at = int(history.products[best_route].to_numpy().argmax())
+books = history.books(history.local_ns[best_at])
+free = next(
+    r
+    for r in triangular(books, 0.0, start=start).routes
+    if ">".join(r.path) == best_route
+)
+levels = [
+    books[leg.symbol].asks if leg.side == "buy" else books[leg.symbol].bids
+    for leg in free.legs
+]
+buys = [leg.side == "buy" for leg in free.legs]
+clock = time.perf_counter()
+np.testing.assert_allclose(
+    size_by_hand(levels, buys, 0.0), (free.spent, free.received), rtol=1e-9
+)
+by_hand_s = time.perf_counter() - clock
+clock = time.perf_counter()
+triangular(books, 0.0, start=start)
+ratio = (time.perf_counter() - clock) / by_hand_s
+print(
+    f"labkit takes {ratio:.2f} of the time by hand, for both directions instead of one"
+)
+
+# %% [markdown]
+# ## Known truth first
+#
+# Before any real session, one in which the truth is known. `simulate_triangle` quotes three books
+# around two random walks and never lets a round trip open: a quote that would open one is pulled
+# back to break-even before it is sent. The exception is where it plants one: a single order stands
+# in the cross book at a price at which the trip earns a chosen edge *after* three fees, and is
+# withdrawn after an exponential life. The detector sees nothing of this but the messages.
+#
+# ```{admonition} What was known when
+# :class: note
+# Every state is stamped with the time its message was *received*, and `history.books(t)` contains
+# messages received by `t` and no other. A test shuffles the future of a session and checks that
+# nothing found before changes.
+# ```
+
+# %%
+truth = data.simulate_triangle(
+    seed,
+    duration_s=1.2 * n_planted,
+    n_planted=n_planted,
+    fee_bps=fee_bps,
+    mean_life_ms=mean_life_ms,
+)
+known = triangle_history(
+    truth["events"], triangles(truth["markets"].index, "USDT")[0], "USDT"
+)
+episodes = known.episodes(above=1 / kept)
+arrival = truth["events"].groupby("message")["local_ns"].first()
+planted = truth["planted"].assign(
+    start_ns=truth["planted"]["message"].map(arrival),
+    end_ns=truth["planted"]["end_message"].map(arrival),
+)
+matched = planted.merge(episodes, on=["route", "start_ns", "end_ns"])
+record(
+    n_planted=len(planted),
+    n_found=len(matched),
+    n_extra=len(episodes) - len(matched),
+)
+
+# %% tags=["keep_output", "nbval-check-output"]
+assert len(planted) == len(episodes) == len(matched)
+np.testing.assert_allclose(matched["best"], matched["gross_product"], rtol=1e-12)
+pd.Series(
+    {
+        "planted": len(planted),
+        "found, same route, start and end": len(matched),
+        "found but not planted": len(episodes) - len(matched),
+        "median net edge, bp": round(
+            (planted["net_product"].median() - 1) * 1e4, 3
+        ),
+    },
+    dtype=object,
+).to_frame("known truth")
+
+# %% [markdown]
+# All {glue:text}`n_found` planted opportunities are found, to the message, and nothing else. The
+# session also has a closed form for latency: an opportunity with exponential life of mean $\tau$ is
+# still there after $\ell$ with probability $e^{-\ell/\tau}$ (for $\ell$ above the simulator's
+# shortest life of 20 ms). The fraction that is must agree within its standard error.
+
+# %% tags=["keep_output", "nbval-check-output"]
+probe_ms = np.array([50.0, 100.0, 200.0, 400.0])
+when = known.positions(
+    planted["start_ns"].to_numpy()[:, None] + (probe_ms * 1e6).astype(int)
+)
+which = known.products.columns.get_indexer(planted["route"])[:, None]
+alive = (known.products.to_numpy()[when, which] > 1 / kept).mean(axis=0)
+expected = np.exp(-probe_ms / mean_life_ms)
+error = np.sqrt(expected * (1 - expected) / len(planted))
+assert (np.abs(alive - expected) < 4 * error).all()
+pd.DataFrame(
+    {"alive": alive, "exp(-l/tau)": expected, "standard error": error},
+    index=pd.Index(probe_ms, name="latency, ms"),
+).round(4)
+
+# %% [markdown]
+# (what-the-session-offers)=
+# ## What the session offers
+#
+# Now the session of the first figure. For each round trip: the best product at the quotes, the
+# share of time it was above one, how often and for how long, and the fee per leg at which the best
+# moment breaks even, $1 - \Pi^{-1/3}$. These are facts of one recording, without sampling error;
+# how little one recording says about another is the subject of the last sections.
+
+# %% tags=["keep_output", "nbval-check-output"]
+opportunities, after_fee = (
+    history.episodes(above=1.0),
+    history.episodes(above=1 / kept),
+)
+held = np.diff(history.local_ns) / 1e9
+offers = {}
+for route, gross in history.products.items():
+    runs = opportunities[opportunities["route"] == route]
+    above = held[gross.to_numpy()[:-1] > 1].sum() / held.sum()
+    offers[route] = {
+        "best product": f"{gross.max():.6f}",
+        "time above 1, %": f"{100 * above:.2f}",
+        "opportunities": len(runs),
+        "longest, ms": f"{(runs['end_ns'] - runs['start_ns']).max() / 1e6 if len(runs) else 0:.1f}",
+        "break-even fee, bp a leg": f"{(1 - gross.max() ** (-1 / 3)) * 1e4:.2f}",
+        "opportunities after fees": (after_fee["route"] == route).sum(),
+    }
+pd.DataFrame(
+    {route: pd.Series(column, dtype=object) for route, column in offers.items()}
+)
+
+# %%
+break_even_bps = (1 - max_gross ** (-1 / 3)) * 1e4
+record(
+    break_even_bps=break_even_bps,
+    n_gross=len(opportunities),
+    n_net=len(after_fee),
+)
+
+# %% [markdown]
+# The best moment, leg by leg: the most that anybody could have made then, before fees, with
+# quantities as fine as one likes and in the whole lots of these markets. The leg with the smallest
+# size at the best quote decides; read the quantities.
+
+# %% tags=["keep_output", "nbval-check-output"]
+lots = session["markets"].loc[list(symbols), "lot_size"].to_dict()
+ticks = session["markets"].loc[list(symbols), "tick_size"].to_dict()
+whole = triangular(books, 0.0, start=start, lot_sizes=lots, tick_sizes=ticks)
+in_lots = next(route for route in whole.routes if route.path == free.path)
+pd.DataFrame(
+    [
+        (
+            one.symbol,
+            one.side,
+            one.limit_price,
+            one.quantity,
+            two.quantity,
+            two.lot_size,
+        )
+        for one, two in zip(free.legs, in_lots.legs, strict=True)
+    ],
+    columns=[
+        "market",
+        "side",
+        "limit price",
+        "quantity",
+        "quantity in lots",
+        "lot",
+    ],
+).round(8)
+
+# %%
+record(
+    best_size=free.spent,
+    best_gross_profit=free.profit,
+    best_lot_profit=in_lots.profit,
+    best_moment_s=float(history.products.index[best_at]),
+)
+
+# %% [markdown]
+# {glue:text}`best_size:.2f` {glue:text}`start` go in, and {glue:text}`best_gross_profit:.4f` come
+# out on top of them; in whole lots it is {glue:text}`best_lot_profit:.4f`. Rounding a small trade
+# to lots can cost more than the edge, and then the best trade is none. The figure puts any amount
+# through the same books: beyond the first level the marginal rate falls below one and the profit
+# with it, and three fees turn the whole curve down.
+
+# %%
+paid = next(
+    r for r in triangular(books, fee, start=start).routes if r.path == free.path
+)
+sizes = np.linspace(0.0, 3 * free.spent, 121)[1:]
+curves = pd.DataFrame(
+    {
+        "before fees": free.outcome(books, sizes)["profit"].to_numpy(),
+        f"after three fees of {fee_bps:g} bp": paid.outcome(books, sizes)[
+            "profit"
+        ].to_numpy(),
+    },
+    index=sizes,
+)
+plots.lines(
+    curves,
+    x=f"{start} put in",
+    y=f"profit, {start}",
+    level=(0.0, ""),
+    caption=f"Profit against size at the best moment of the session, without lots: the optimum "
+    f"before fees is {free.spent:.2f} {start} and earns {free.profit:.4f}.",
+    alt="Two concave curves from zero; the one before fees rises to its optimum and then falls, "
+    "the one after fees lies below it.",
+)
+
+# %% [markdown]
+# ## Replication
+#
+# Sedgewick and Wayne print one loop for their table, 1000 USD into 1007.14497. Their program finds
+# *a* negative cycle; enumeration shows that it happens to be the best of all simple loops. The
+# counts of loops are not printed in the text: they are exact values, recomputed here by brute
+# force, independently of `best_cycle`.
+
+# %% tags=["keep_output", "nbval-check-output"]
+from itertools import permutations
+
+loops = [
+    (first, *rest)
+    for first in range(len(rates))
+    for k in range(1, len(rates))
+    for rest in permutations(range(first + 1, len(rates)), k)
+]
+values = [product(c) for c in loops]
+assert np.isclose(max(values), best.product, rtol=1e-14)
+published.check(
+    "sedgewick_wayne_rates",
+    final_usd=1000 * best.product,
+    best_product=best.product,
+    simple_cycles=len(values),
+    profitable_cycles=sum(value > 1 for value in values),
+)
+
+# %% [markdown]
+# The second replication needs the Poloniex recording. Where it is not at hand the row says so, and
+# the command that gets it.
+
+# %%
+recording = "poloniex_triangle_20220821"
+if data.available(recording):
+    real = data.load(recording)
+    loop = triangles(real["markets"].index, "USDT")[0]
+    top = triangle_history(real["events"], loop, "USDT").products.max()
+    measured = {
+        "usdt_btc_bch_usdt": top["USDT>BTC>BCH>USDT"],
+        "usdt_bch_btc_usdt": top["USDT>BCH>BTC>USDT"],
+    }
+else:
+    missing = f"needs the recording: labkit data fetch {recording}"
+    measured = dict.fromkeys(["usdt_btc_bch_usdt", "usdt_bch_btc_usdt"], missing)
+published.check("poloniex_triangle_products", **measured)
+
+# %% [markdown]
+# (does-it-survive)=
+# ## Does it survive?
+#
+# **Fees** have been answered: the best of {glue:text}`n_states` states breaks even at
+# {glue:text}`break_even_bps:.2f` bp a leg. **Latency**: each of the {glue:text}`n_gross`
+# opportunities is sized when its first message is received, on the books known then, and traded
+# later on the books as they stand then. What is plotted is the mean over opportunities, without
+# lots; the band is two standard errors of the mean, and with few opportunities it is wide.
+
+# %%
+edges = late_edges(history, opportunities, latencies_ms, fee=fee)
+by_latency = edges.groupby("latency_ms")[["gross_bps", "net_bps"]]
+mean, spread = by_latency.mean(), by_latency.sem()
+mean.columns = spread.columns = [
+    "before fees",
+    f"after three fees of {fee_bps:g} bp",
+]
+plots.lines(
+    mean,
+    band={
+        name: (mean[name] - 2 * spread[name], mean[name] + 2 * spread[name])
+        for name in mean
+    },
+    x="latency from receipt to trade, ms",
+    y="profit, bp of the amount put in",
+    level=(0.0, "break-even"),
+    caption=f"What {len(opportunities)} opportunities seen in {session.name} are worth when they "
+    "are traded later; mean and two standard errors.",
+    alt=f"Two curves of profit against latency: before fees from {mean.iloc[0, 0]:.1f} to "
+    f"{mean.iloc[-1, 0]:.1f} basis points, after fees from {mean.iloc[0, 1]:.1f} to "
+    f"{mean.iloc[-1, 1]:.1f}.",
+)
+
+# %% tags=["keep_output", "nbval-check-output"]
+shown = pd.concat([mean, spread], axis=1).iloc[:, [0, 2, 1, 3]]
+shown.columns = ["before fees", "s.e.", "after fees", "s.e."]
+shown.iloc[:: max(1, (len(shown) - 1) // 5)].round(3)
+
+# %%
+now = edges[edges["latency_ms"] == 0.0]
+now_in_lots = late_edges(history, opportunities, [0.0], fee=fee, lot_sizes=lots)
+record(
+    edge_at_once_bps=float(mean.iloc[0, 0]),
+    edge_late_bps=float(mean.iloc[-1, 0]),
+    net_at_once_bps=float(mean.iloc[0, 1]),
+    total_gross=float(now["gross"].clip(lower=0).sum()),
+    total_lots=float(now_in_lots["gross"].clip(lower=0).sum()),
+    total_net=float(now["profit"].clip(lower=0).sum()),
+)
+
+# %% [markdown]
+# Before fees the mean edge goes from {glue:text}`edge_at_once_bps:.2f` bp at once to
+# {glue:text}`edge_late_bps:.2f` bp after {glue:text}`max_latency_ms:.0f` ms. After fees it is
+# {glue:text}`net_at_once_bps:.2f` bp with no latency at all. **Capacity**: had every opportunity
+# been traded at once, the session would have earned {glue:text}`total_gross:.4f`
+# {glue:text}`start` before fees, {glue:text}`total_lots:.4f` of it in whole lots, and
+# {glue:text}`total_net:.4f` after fees without lots, counting only the trips that gain.
+#
+# **Spread and queue.** A taker crosses three spreads, and they are in the products already: the
+# other direction in the first figure shows what crossing them the wrong way costs. Queue position
+# does not matter to a taker, but competition does. An order that stands at a wrong price can be
+# taken once; whoever is second trades with what is behind it, which is what the curves show after
+# their drop. The curves know only of the venue's own changes: nobody in the recording was racing us.
+#
+# **Out of sample and number of trials.** One session is one sample. The best product is the maximum
+# over {glue:text}`n_states` states and two directions, so it overstates what the next session would
+# show; the opportunities are not independent either, since one stale quote makes a run of them. No
+# parameter was fitted here, so nothing can be overfitted, and nothing generalises either: the
+# statement is about this session.
+
+# %% [markdown]
+# ## Sweep
+#
+# The fee is the parameter that matters. What remains of the session without lots, traded at once and
+# 50 ms late, as the fee per leg goes from nothing to beyond the break-even:
+
+# %%
+fees_bps = (
+    np.linspace(0.0, 1.25 * break_even_bps, 26)
+    if break_even_bps > 0
+    else np.array([0.0, 1.0])
+)
+remains = []
+for level in fees_bps:
+    open_trips = history.episodes(above=(1 - level / 1e4) ** -3)
+    late = late_edges(history, open_trips, [0.0, 50.0], fee=level / 1e4)
+    remains.append(
+        late.groupby("latency_ms")["profit"]
+        .sum()
+        .reindex([0.0, 50.0], fill_value=0.0)
+    )
+remains = pd.DataFrame(remains, index=fees_bps).set_axis(
+    ["at once", "50 ms later"], axis=1
+)
+plots.lines(
+    remains,
+    x="taker fee, bp a leg",
+    y=f"profit of the session, {start}",
+    level=(0.0, ""),
+    caption=f"Total profit of trading every opportunity that is open after fees in {session.name}, "
+    "against the fee.",
+    alt="Two falling curves of total profit against the fee; both are zero beyond break-even.",
+)
+
+# %% [markdown]
+# The same for other sessions and seeds, as experiments whose results come out as one table:
+#
+# ```console
+# for fee in 0 2 5 10; do labkit run triangular_arbitrage -p fee_bps $fee; done
+# labkit results triangular_arbitrage
+# papermill notebooks/triangular_arbitrage.ipynb out.ipynb -p fee_bps 5
+# ```
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. Change.** At which fee per trade does Sedgewick and Wayne's table stop offering any loop? It
+# is not enough to look at the best one: which loop is the last to close?
+
+# %% tags=["hide-input"]
+low, high = 0.0, 0.01
+while high - low > 1e-9:
+    middle = (low + high) / 2
+    low, high = (
+        (middle, high)
+        if find_cycle(rates * (1 - middle)).profitable
+        else (low, middle)
+    )
+last = find_cycle(rates * (1 - low))
+closing = 1 - np.array(values) ** (-1 / np.array([len(c) for c in loops]))
+assert np.isclose(closing.max(), high, atol=2e-9)
+print(f"at {high * 1e4:.3f} bp a trade; the last loop is {' > '.join(last.nodes)}")
+
+# %% [markdown]
+# **2. Extend.** A second loop is often open at the same time as the best one. List the loops of the
+# table that are profitable and share no currency pair with the best loop.
+
+# %% tags=["hide-input"]
+used = {
+    frozenset(pair)
+    for pair in zip(best.nodes, best.nodes[1:] + best.nodes[:1], strict=True)
+}
+for c, value in sorted(zip(loops, values, strict=True), key=lambda item: -item[1]):
+    names = [rates.index[i] for i in c]
+    pairs = {
+        frozenset(pair) for pair in zip(names, names[1:] + names[:1], strict=True)
+    }
+    if value > 1 and not pairs & used:
+        print(f"{value:.8f} {' > '.join(names)}")
+
+# %% [markdown]
+# **3. Break.** Look-ahead is the usual way in which such a study lies. Permute the sizes in the
+# second half of the session's messages: every opportunity that ended before must be found
+# unchanged, and traded at once in the same size.
+
+# %% tags=["hide-input"]
+events = session["events"]
+half = int(history.local_ns[len(history.local_ns) // 2])
+future = events.index[(events["local_ns"] > half) & (events["size"] > 0)]
+changed = events.copy()
+changed.loc[future, "size"] = np.random.default_rng(seed).permutation(
+    changed.loc[future, "size"]
+)
+again = triangle_history(changed, symbols, start)
+past = opportunities[opportunities["end_ns"] <= half]
+pd.testing.assert_frame_equal(again.episodes(above=1.0).head(len(past)), past)
+before, after = (
+    late_edges(h, past, [0.0], fee=fee, lot_sizes=lots) for h in (history, again)
+)
+pd.testing.assert_frame_equal(before, after)
+print(f"{len(past)} opportunities before the change, all the same")
+
+# %% [markdown]
+# ## Further reading
+#
+# - {cite:t}`fenn_2009`: how often the foreign-exchange triangle really opened, on proprietary
+#   feeds, and why the gain was mostly gone on execution.
+# - {cite:t}`aiba_2002` and {cite:t}`aiba_hatano_2004`: the triangle as the force that keeps three
+#   rates together.
+# - {cite:t}`sedgewick_wayne_2011`: the graph algorithm, with the table used here.
+# - {cite:t}`cherkassky_goldberg_1999`: which negative-cycle search is fast in practice, and why.
+
+# %% tags=["remove-input"]
+import labkit
+
+print(
+    f"labkit {labkit.__version__}, NumPy {np.__version__}, pandas {pd.__version__}"
+)
+print("time of this run, backend and data: see the page Execution")
