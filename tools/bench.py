@@ -1,0 +1,506 @@
+"""Our kernels against the strongest installable peers, on the same arrays.
+
+    python tools/bench.py [WORD ...]
+
+Each case runs both sides interleaved in one process (A B A B), on one thread, after a warm-up that
+takes in a peer's JIT compilation, at least seven times, each repetition long enough to be timed.
+The ratio ours / peer of the medians is what counts, with the quartiles of the ratios of neighbours.
+Both results must agree, or the row is void. WORDs pick the cases whose kernel contains one of them;
+without, all run and book/benchmarks.json is written.
+
+A topic adds cases with a function under `@topic` that yields `Case`s.
+"""
+
+# ruff: noqa: E402 (the threads are set before NumPy is imported)
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON"):
+    os.environ[f"{_name}_NUM_THREADS"] = "1"
+
+import importlib
+import importlib.metadata
+import json
+import math
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import labkit
+from labkit import reference
+from labkit._backend import kernels
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTPUT = ROOT / "book" / "benchmarks.json"
+REPETITIONS = 9
+SHORTEST = 5e-3  # seconds that a repetition takes at least
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: our kernel and a peer on one workload."""
+
+    kernel: str
+    workload: str
+    peer: str
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any] | Exception  # an exception says why the peer cannot run
+    agree: Callable[[Any, Any], bool]
+    target: float | None = None
+
+
+TOPICS: list[Callable[[], Iterator[Case]]] = []
+
+
+def topic(cases: Callable[[], Iterator[Case]]) -> Callable[[], Iterator[Case]]:
+    """Register a function that yields cases."""
+    TOPICS.append(cases)
+    return cases
+
+
+def using(module: str, build: Callable[[ModuleType], Callable[[], Any]]):
+    """What `build` makes with a module, or the error that its import raises."""
+    try:
+        return build(importlib.import_module(module))
+    except ImportError as error:
+        return error
+
+
+def _loops(function: Callable[[], Any]) -> int:
+    """Calls that take at least SHORTEST together."""
+    loops = 1
+    while _seconds(function, loops) < SHORTEST:
+        loops *= 2
+    return loops
+
+
+def _seconds(function: Callable[[], Any], loops: int) -> float:
+    start = time.perf_counter()
+    for _ in range(loops):
+        function()
+    return time.perf_counter() - start
+
+
+def run(case: Case) -> dict[str, Any]:
+    """The row of one case."""
+    row: dict[str, Any] = {
+        "kernel": case.kernel,
+        "workload": case.workload,
+        "peer": case.peer,
+        "ratio": None,
+        "spread": None,
+        "target": case.target,
+        "reached": None,
+        "agree": None,
+    }
+    if isinstance(case.theirs, Exception):
+        return row | {"error": f"{type(case.theirs).__name__}: {case.theirs}"}
+    if not case.agree(case.ours(), case.theirs()):
+        return row | {"agree": False}
+    sides = [(function, _loops(function)) for function in (case.ours, case.theirs)]
+    pairs = [
+        [_seconds(function, loops) / loops for function, loops in sides] for _ in range(REPETITIONS)
+    ]
+    ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    low, _, high = statistics.quantiles([a / b for a, b in pairs], n=4)
+    ratio = float(f"{ours / theirs:.3g}")
+    reached = None if case.target is None else ratio <= case.target
+    spread = [float(f"{low:.3g}"), float(f"{high:.3g}")]
+    return row | {"ratio": ratio, "spread": spread, "reached": reached, "agree": True}
+
+
+# Arbitrage
+
+
+def market(n: int, seed: int, noise: float, spread: float) -> np.ndarray:
+    """Complete rates around consistent ones; profitable where noise outweighs the spread."""
+    rng = np.random.default_rng(seed)
+    value = np.exp(rng.normal(0, 2, n))
+    rates = value[:, None] / value * np.exp(rng.normal(-spread, noise, (n, n)))
+    np.fill_diagonal(rates, 1.0)
+    return rates
+
+
+def numba_each_round(numba: ModuleType, rates: np.ndarray):
+    """Bellman-Ford on products, pointers checked after each round."""
+
+    @numba.njit
+    def search(rates, tolerance):
+        n = len(rates)
+        price = np.ones(n)
+        after = np.full(n, -1)
+        mark = np.empty(n, np.int64)
+        for _ in range(n):
+            changed = False
+            for i in range(n):
+                best = price[i] * (1 + tolerance)
+                for j in range(n):
+                    gain = rates[i, j] * price[j]
+                    if gain > best and i != j:
+                        best = gain
+                        price[i] = gain
+                        after[i] = j
+                        changed = True
+            if not changed:
+                return -1
+            mark[:] = -1
+            for i in range(n):
+                node = i
+                while node >= 0 and mark[node] < 0:
+                    mark[node] = i
+                    node = after[node]
+                if node >= 0 and mark[node] == i:
+                    return node
+        return n
+
+    return lambda: search(rates, 1e-12)
+
+
+def numba_each_row(numba: ModuleType, rates: np.ndarray):
+    """With the validation, the start prices and the check at each row that our kernel has."""
+
+    @numba.njit
+    def search(rates, tolerance):
+        n = len(rates)
+        for i in range(n):
+            for j in range(n):
+                if i != j and not (rates[i, j] >= 0 and rates[i, j] < np.inf):
+                    return -2
+        price = 1 / rates[0]
+        after = np.full(n, -1)
+        while True:
+            changed = False
+            for i in range(n):
+                best, at = 0.0, -1
+                for j in range(n):
+                    gain = rates[i, j] * price[j]
+                    if gain > best and i != j:
+                        best, at = gain, j
+                if best > price[i] * (1 + tolerance):
+                    node = at
+                    while node >= 0 and node != i:
+                        node = after[node]
+                    if node == i:
+                        return node
+                    after[i] = at
+                    price[i] = best / (1 + tolerance)
+                    changed = True
+            if not changed:
+                return -1
+
+    return lambda: search(rates, 1e-12)
+
+
+def scipy_finds(csgraph: ModuleType, weights: np.ndarray):
+    def search() -> int:
+        try:
+            csgraph.bellman_ford(weights, indices=0)
+        except csgraph.NegativeCycleError:
+            return 0
+        return -1
+
+    return search
+
+
+def rustworkx_finds(rustworkx: ModuleType, weights: np.ndarray):
+    graph = rustworkx.PyDiGraph.from_adjacency_matrix(weights)
+    return lambda: 0 if rustworkx.negative_edge_cycle(graph, float) else -1
+
+
+def networkx_finds(networkx: ModuleType, weights: np.ndarray):
+    graph = networkx.from_numpy_array(weights, create_using=networkx.DiGraph)
+    return lambda: 0 if networkx.negative_edge_cycle(graph) else -1
+
+
+@topic
+def negative_cycle() -> Iterator[Case]:
+    for n in (50, 200, 500):
+        for name, noise, spread in (("a cycle exists", 2e-3, 1e-3), ("none exists", 1e-4, 1e-3)):
+            rates = market(n, seed=n, noise=noise, spread=spread)
+            weights = -np.log(rates)
+            peers = {
+                "numba Bellman-Ford, check each round": using(
+                    "numba", lambda m, r=rates: numba_each_round(m, r)
+                ),
+                "numba Bellman-Ford, check each row": using(
+                    "numba", lambda m, r=rates: numba_each_row(m, r)
+                ),
+                "rustworkx": using("rustworkx", lambda m, w=weights: rustworkx_finds(m, w)),
+                "scipy": using("scipy.sparse.csgraph", lambda m, w=weights: scipy_finds(m, w)),
+            }
+            if n == 50:
+                peers["networkx"] = using("networkx", lambda m, w=weights: networkx_finds(m, w))
+            for peer, theirs in peers.items():
+                yield Case(
+                    kernel="negative cycle",
+                    workload=f"complete rate matrix, {n} currencies, {name}",
+                    peer=peer,
+                    ours=lambda r=rates: kernels.find_cycle(r, 1e-12),
+                    theirs=theirs,
+                    agree=lambda a, b: (len(a[0]) > 0) == (b >= 0),
+                    target=0.5,
+                )
+
+
+def numba_triangles(numba: ModuleType, rates: np.ndarray):
+    """Every triangle, from its smallest node."""
+
+    @numba.njit
+    def search(rates):
+        n = len(rates)
+        best = 0.0
+        columns = np.ascontiguousarray(rates.T)
+        for i in range(n):
+            for j in range(i + 1, n):
+                best = max(best, rates[i, j] * rates[j, i])
+                for k in range(i + 1, n):
+                    product = rates[i, j] * rates[j, k] * columns[i, k]
+                    if product > best and k != j:
+                        best = product
+        return best
+
+    return lambda: search(rates)
+
+
+@topic
+def best_triangle() -> Iterator[Case]:
+    for n in (200, 500):
+        for name, noise in (("0.2% noise", 2e-3), ("rates far from consistent", 1.0)):
+            rates = market(n, seed=n, noise=noise, spread=1e-3)
+            yield Case(
+                kernel="best triangle",
+                workload=f"complete rate matrix, {n} currencies, {name}",
+                peer="numba brute force",
+                ours=lambda r=rates: kernels.best_cycle(r, 3),
+                theirs=using("numba", lambda m, r=rates: numba_triangles(m, r)),
+                agree=lambda a, b: math.isclose(a[1], b, rel_tol=1e-14),
+                target=0.33,
+            )
+
+
+def route_books(levels: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Asks, asks and bids of a triangle that is 1% open at the best quotes."""
+    rng = np.random.default_rng(seed)
+    books = []
+    for mid, sign in ((100.0, 1), (0.5, 1), (50.5, -1)):
+        price = mid * (1 + sign * rng.integers(1, 5, levels).cumsum() * 1e-5)
+        books.append(np.column_stack([price, rng.integers(1, 100, levels) / 10]))
+    return books[0], books[1], books[2]
+
+
+def numba_route(numba: ModuleType, books: tuple, fee: float):
+    """The same greedy merge of levels."""
+
+    @numba.njit
+    def merge(first, second, third, keep):
+        i = j = k = 0
+        a, b, c = first[0, 1], second[0, 1], third[0, 1]
+        spent = received = 0.0
+        while i < len(first) and j < len(second) and k < len(third):
+            rate1, rate2 = keep / first[i, 0], keep / second[j, 0]
+            rate3 = keep * third[k, 0]
+            if rate1 * rate2 * rate3 <= 1 + 1e-14:
+                break
+            cap1 = a * first[i, 0]
+            cap2 = b * second[j, 0] / rate1
+            cap3 = c / (rate1 * rate2)
+            step = min(cap1, cap2, cap3)
+            a -= step / first[i, 0]
+            b -= step * rate1 / second[j, 0]
+            c -= step * rate1 * rate2
+            if cap1 <= step * (1 + 1e-12):
+                i += 1
+                if i < len(first):
+                    a = first[i, 1]
+            if cap2 <= step * (1 + 1e-12):
+                j += 1
+                if j < len(second):
+                    b = second[j, 1]
+            if cap3 <= step * (1 + 1e-12):
+                k += 1
+                if k < len(third):
+                    c = third[k, 1]
+            spent += step
+            received += step * rate1 * rate2 * rate3
+        return spent, received
+
+    return lambda: merge(*books, 1 - fee)
+
+
+@topic
+def triangular_route() -> Iterator[Case]:
+    fee, buys = 5e-4, np.array([True, True, False])
+    for levels in (20, 1000):
+        books = route_books(levels, seed=levels)
+        arguments = (*books, buys, np.full(3, fee), np.zeros(3), math.inf)
+        peers = {
+            "labkit.reference": lambda a=arguments: reference.triangular_route(*a),
+            "numba greedy merge (no check of input)": using(
+                "numba", lambda m, b=books: numba_route(m, b, fee)
+            ),
+        }
+        for peer, theirs in peers.items():
+            yield Case(
+                kernel="triangular route",
+                workload=f"three books of {levels} levels, continuous sizes",
+                peer=peer,
+                ours=lambda a=arguments: kernels.triangular_route(*a),
+                theirs=theirs,
+                agree=lambda a, b: math.isclose(
+                    a[2][2] - a[1][0],
+                    b[2][2] - b[1][0] if len(b) == 3 else b[1] - b[0],
+                    rel_tol=1e-9,
+                ),
+            )
+    books = route_books(20, seed=20)
+    arguments = (*books, buys, np.full(3, fee), np.array([1e-3, 1e-2, 1e-2]), math.inf)
+    yield Case(
+        kernel="triangular route",
+        workload="three books of 20 levels, lots",
+        peer="labkit.reference",
+        ours=lambda: kernels.triangular_route(*arguments),
+        theirs=lambda: reference.triangular_route(*arguments),
+        agree=lambda a, b: all(np.array_equal(x, y) for x, y in zip(a, b, strict=True)),
+    )
+
+
+# Order books
+
+
+def feed(k: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Level changes in ticks around 10,000, one a message, never crossed."""
+    rng = np.random.default_rng(seed)
+    side = rng.integers(0, 2, k).astype(np.int8)
+    away = 1 + rng.geometric(0.05, k)
+    tick = np.where(side == 0, 10_000 - away, 10_000 + away)
+    size = rng.integers(0, 4, k).astype(np.float64)
+    return np.arange(k), side, tick.astype(np.float64), size, np.zeros(k, bool)
+
+
+def numba_books(numba: ModuleType, events: tuple[np.ndarray, ...]):
+    """Sizes in an array over all ticks, best quotes followed; the best of each side after each."""
+
+    @numba.njit
+    def replay(side, price, size):
+        sizes = np.zeros((2, 20_001))
+        best = np.array([0, 20_000])
+        out = np.full((2, len(side), 2), np.nan)
+        for row in range(len(side)):
+            s, tick = side[row], int(price[row])
+            sizes[s, tick] = size[row]
+            if s == 0:
+                if size[row] > 0 and tick > best[0]:
+                    best[0] = tick
+                while best[0] > 0 and sizes[0, best[0]] == 0:
+                    best[0] -= 1
+            else:
+                if size[row] > 0 and tick < best[1]:
+                    best[1] = tick
+                while best[1] < 20_000 and sizes[1, best[1]] == 0:
+                    best[1] += 1
+            for other in range(2):
+                if sizes[other, best[other]] > 0:
+                    out[other, row, 0] = best[other]
+                    out[other, row, 1] = sizes[other, best[other]]
+        return out
+
+    return lambda: replay(*events[1:4])
+
+
+@topic
+def rebuild_books() -> Iterator[Case]:
+    events = feed(200_000, seed=1)
+    yield Case(
+        kernel="book maintenance",
+        workload="200,000 depth events, best quotes after each",
+        peer="numba dense tick array (grid known, no check of input)",
+        ours=lambda: kernels.rebuild_books(*events, 1),
+        theirs=using("numba", lambda m: numba_books(m, events)),
+        agree=lambda a, b: all(
+            np.array_equal(x[:, 0], y, equal_nan=True) for x, y in zip(a, b, strict=True)
+        ),
+    )
+
+
+# Report
+
+
+def _cpu_flags() -> list[str]:
+    """The instruction sets that matter, where the system tells them."""
+    info = Path("/proc/cpuinfo")
+    words = set(info.read_text().split()) if info.exists() else set()
+    return sorted(words & {"sse4_2", "avx", "avx2", "fma", "avx512f", "asimd", "sve"})
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "labkit": labkit.__version__}
+    for package in ("numpy", "numba", "scipy", "networkx", "rustworkx"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return row["error"]
+    if not row["agree"]:
+        return "void: the results differ"
+    return {None: "", True: "reached", False: "not reached"}[row["reached"]]
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    table = Table("kernel", "workload", "peer", "ours / peer", "quartiles", "target", "")
+    for row in rows:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
+        spread = "" if row["spread"] is None else "{:.3g} - {:.3g}".format(*row["spread"])
+        target = "" if row["target"] is None else f"{row['target']:g}"
+        cells = (row["kernel"], row["workload"], row["peer"], ratio, spread, target)
+        table.add_row(*cells, _verdict(row))
+    Console().print(table)
+
+
+def main(words: list[str]) -> int:
+    """Run the cases, print the table, write the file; 1 where results differ."""
+    if labkit.backend() != "rust":
+        print("bench: the Rust module is not built, there is nothing to measure", file=sys.stderr)
+        return 1
+    cases = [case for cases in TOPICS for case in cases()]
+    cases = [case for case in cases if not words or any(word in case.kernel for word in words)]
+    rows = []
+    with Console(stderr=True).status("") as status:
+        for number, case in enumerate(cases, 1):
+            status.update(f"{number}/{len(cases)} {case.kernel}, {case.workload}, {case.peer}")
+            rows.append(run(case))
+    rows.sort(key=lambda row: (row["kernel"], row["workload"], row["peer"]))
+    _show(rows)
+    if not words:
+        meta = {
+            "versions": _versions(),
+            "machine": platform.machine(),
+            "cpu_flags": _cpu_flags(),
+            "command": "python tools/bench.py",
+            "threads": 1,
+            "repetitions": REPETITIONS,
+        }
+        OUTPUT.parent.mkdir(exist_ok=True)
+        text = json.dumps({"meta": meta, "rows": rows}, indent=2)
+        OUTPUT.write_text(text + "\n", encoding="utf-8")
+    return int(any(row["agree"] is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
