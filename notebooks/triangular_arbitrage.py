@@ -114,10 +114,11 @@ plots.steps(
     x="seconds since the first complete state",
     y="gross edge, bp",
     level=((1 / kept - 1) * 1e4, f"break-even at {fee_bps:g} bp a leg"),
-    caption=f"Gross edge of both round trips through {', '.join(symbols)} at the best quotes "
-    f"({session.name}). A round trip gains only above the dotted line.",
-    alt=f"Two step curves over time; the higher one peaks at {(max_gross - 1) * 1e4:.1f} basis "
-    f"points, and three fees of {fee_bps:g} basis points ask for {(1 / kept - 1) * 1e4:.1f}.",
+    caption=f"Gross edge of both round trips through {', '.join(symbols)} at the "
+    f"best quotes ({session.name}). A round trip gains only above the dotted line.",
+    alt="Two step curves over time; the higher one peaks at "
+    f"{gross_bps.max().max():.1f} basis points, and three fees of {fee_bps:g} basis "
+    f"points ask for {(1 / kept - 1) * 1e4:.1f}.",
 )
 
 # %% [markdown]
@@ -191,7 +192,7 @@ plots.steps(
 
 # %%
 def loop_by_hand(rates):
-    """A profitable loop in a matrix of rates, or the prices that prove there is none."""
+    """A profitable loop in a matrix of rates, or prices that prove there is none."""
     n = len(rates)
     amount, came_from = np.ones(n), np.full(n, -1)
     for _ in range(n):
@@ -238,9 +239,10 @@ assert best.product >= max(product(loop), found.product) - 1e-15
 plots.cycle_graph(
     rates,
     best.nodes,
-    caption=f"Sedgewick and Wayne's five currencies and the most profitable of all their loops: "
-    f"1000 {best.nodes[0]} become {1000 * best.product:.5f}.",
-    alt=f"Five currencies on a circle; arrows lead {' to '.join((*best.nodes, best.nodes[0]))}.",
+    caption="Sedgewick and Wayne's five currencies and the most profitable of all "
+    f"their loops: 1000 {best.nodes[0]} become {1000 * best.product:.5f}.",
+    alt="Five currencies on a circle; arrows lead "
+    f"{' to '.join((*best.nodes, best.nodes[0]))}.",
 )
 
 # %% [markdown]
@@ -271,7 +273,7 @@ pd.DataFrame(
 
 # %%
 def size_by_hand(levels, buys, fee):
-    """Start currency to spend and to get back, without lots: use up levels while it pays."""
+    """Start currency to spend and to get back: use up levels while it pays."""
     left = [[list(level) for level in leg] for leg in levels]
     spent = received = 0.0
     while all(left):
@@ -281,7 +283,7 @@ def size_by_hand(levels, buys, fee):
         ]
         if np.prod(rates) <= 1:
             break
-        # What each leg's best level can take, in the currency that the leg is given ...
+        # What each leg's best level can take, in the currency it is given ...
         room = [
             leg[0][0] * leg[0][1] if buy else leg[0][1]
             for leg, buy in zip(left, buys, strict=True)
@@ -324,9 +326,7 @@ by_hand_s = time.perf_counter() - clock
 clock = time.perf_counter()
 triangular(books, 0.0, start=start)
 ratio = (time.perf_counter() - clock) / by_hand_s
-print(
-    f"labkit takes {ratio:.2f} of the time by hand, for both directions instead of one"
-)
+print(f"labkit takes {ratio:.2f} of the time by hand, for both directions, not one")
 
 # %% [markdown]
 # ## Known truth first
@@ -423,11 +423,12 @@ offers = {}
 for route, gross in history.products.items():
     runs = opportunities[opportunities["route"] == route]
     above = held[gross.to_numpy()[:-1] > 1].sum() / held.sum()
+    longest = (runs["end_ns"] - runs["start_ns"]).max() / 1e6 if len(runs) else 0
     offers[route] = {
         "best product": f"{gross.max():.6f}",
         "time above 1, %": f"{100 * above:.2f}",
         "opportunities": len(runs),
-        "longest, ms": f"{(runs['end_ns'] - runs['start_ns']).max() / 1e6 if len(runs) else 0:.1f}",
+        "longest, ms": f"{longest:.1f}",
         "break-even fee, bp a leg": f"{(1 - gross.max() ** (-1 / 3)) * 1e4:.2f}",
         "opportunities after fees": (after_fee["route"] == route).sum(),
     }
@@ -509,10 +510,10 @@ plots.lines(
     x=f"{start} put in",
     y=f"profit, {start}",
     level=(0.0, ""),
-    caption=f"Profit against size at the best moment of the session, without lots: the optimum "
-    f"before fees is {free.spent:.2f} {start} and earns {free.profit:.4f}.",
-    alt="Two concave curves from zero; the one before fees rises to its optimum and then falls, "
-    "the one after fees lies below it.",
+    caption="Profit against size at the best moment of the session, without lots: the "
+    f"optimum before fees is {free.spent:.2f} {start} and earns {free.profit:.4f}.",
+    alt="Two concave curves from zero; the one before fees rises to its optimum and "
+    "then falls, the one after fees lies below it.",
 )
 
 # %% [markdown]
@@ -588,11 +589,11 @@ plots.lines(
     x="latency from receipt to trade, ms",
     y="profit, bp of the amount put in",
     level=(0.0, "break-even"),
-    caption=f"What {len(opportunities)} opportunities seen in {session.name} are worth when they "
-    "are traded later; mean and two standard errors.",
-    alt=f"Two curves of profit against latency: before fees from {mean.iloc[0, 0]:.1f} to "
-    f"{mean.iloc[-1, 0]:.1f} basis points, after fees from {mean.iloc[0, 1]:.1f} to "
-    f"{mean.iloc[-1, 1]:.1f}.",
+    caption=f"What {len(opportunities)} opportunities seen in {session.name} are worth "
+    "when they are traded later; mean and two standard errors.",
+    alt="Two curves of profit against latency: before fees from "
+    f"{mean.iloc[0, 0]:.1f} to {mean.iloc[-1, 0]:.1f} basis points, after fees from "
+    f"{mean.iloc[0, 1]:.1f} to {mean.iloc[-1, 1]:.1f}.",
 )
 
 # %% tags=["keep_output", "nbval-check-output"]
@@ -661,9 +662,9 @@ plots.lines(
     x="taker fee, bp a leg",
     y=f"profit of the session, {start}",
     level=(0.0, ""),
-    caption=f"Total profit of trading every opportunity that is open after fees in {session.name}, "
-    "against the fee.",
-    alt="Two falling curves of total profit against the fee; both are zero beyond break-even.",
+    caption="Total profit of trading every opportunity that is open after fees in "
+    f"{session.name}, against the fee.",
+    alt="Two curves of total profit against the fee; both are zero beyond break-even.",
 )
 
 # %% [markdown]

@@ -368,6 +368,27 @@ def test_some_continuous_legs_equal_the_limit_of_fine_lots(route, continuous):
     assert profits[0] == pytest.approx(profits[1], abs=1e-4)
 
 
+def test_lots_may_pay_beyond_the_continuous_optimum():
+    flat = np.array([[1.0, 100.0]])
+    last = np.array([[1.1, 1.9], [0.99, 5.0]])  # worth selling up to 1.9, in lots up to 2
+    buys, none = np.array([True, False, False]), np.zeros(3)
+    books = (flat, flat, last)
+    continuous, *_ = kernels.triangular_route(*books, buys, none, none, math.inf)
+    assert continuous[2, 0] == pytest.approx(1.9)
+    legs, spent, received = kernels.triangular_route(
+        *books, buys, none, np.array([0.0, 0.0, 1.0]), math.inf
+    )
+    assert legs[2].tolist() == pytest.approx([2.0, 1.9 * 1.1 + 0.1 * 0.99, 0.99])
+    assert received[2] - spent[0] == pytest.approx(0.189)
+
+
+def test_the_thinnest_edge_is_taken():
+    thin = triangle(bch=(50 * (1 + 1e-9), 52))
+    assert triangular(thin, 0.0, start="USDT").best.spent == pytest.approx(500)
+    below = triangle(bch=(50 * (1 - 1e-9), 52))
+    assert triangular(below, 0.0, start="USDT").best.spent == 0
+
+
 def test_a_loose_end_of_lots_is_dust():
     best = triangular(
         triangle(), 0.0, start="USDT", lot_sizes={"BTC/USDT": 1, "BCH/BTC": 0.7, "BCH/USDT": 0.5}

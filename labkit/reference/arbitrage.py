@@ -272,7 +272,7 @@ def _merged(legs: list[_Ladder], max_size: float) -> list[float]:
             rest = leg.base[level[k] + 1] - leg.base[level[k]] - used[k]
             capacity.append((rest * leg.price[level[k]] if leg.buy else rest) / reach)
             reach *= leg.net_rate(level[k])
-        if reach <= 1.0 + _MARGIN:
+        if reach <= 1.0005:
             break
         step = min(left, *capacity)
         amount = step
@@ -324,7 +324,7 @@ def _best_lots(legs: list[_Ladder], max_size: float, fixed: int, optimum: float)
     leg = legs[fixed]
     most, nearest = leg.lots_in(leg.base[-1]), leg.lots_in(optimum)
     best, best_profit = [0.0, 0.0, 0.0], 0.0
-    for counts in (range(nearest, 0, -1), range(nearest + 1, nearest + 1)):
+    for counts in (range(nearest, 0, -1), range(nearest + 1, most + 1)):
         for count in counts:
             relaxed = _around(legs, fixed, count * leg.lot, max_size, lots=False)
             if relaxed is None:

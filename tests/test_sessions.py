@@ -1,0 +1,166 @@
+"""Triangles through a recorded session: known truth is found, and nothing looks ahead."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from labkit import data
+from labkit.arbitrage import late_edges, triangle_history, triangles, triangular
+
+FEE = 1e-3
+NET = (1 - FEE) ** -3
+BOOKS = ("BTC/USDT", "ETH/BTC", "ETH/USDT")
+
+
+@pytest.fixture(scope="module")
+def session():
+    return data.simulate_triangle(11, duration_s=40, n_planted=8, fee_bps=FEE * 1e4)
+
+
+@pytest.fixture(scope="module")
+def history(session):
+    return triangle_history(session["events"], BOOKS, "USDT")
+
+
+def test_triangles_of_a_venue():
+    symbols = ["BTC/USDT", "ETH/USDT", "ETH/BTC", "XRP/BTC", "XRP/USDT", "DOGE/USDT"]
+    assert triangles(symbols, "USDT") == [
+        ("BTC/USDT", "ETH/BTC", "ETH/USDT"),
+        ("BTC/USDT", "XRP/BTC", "XRP/USDT"),
+    ]
+    assert triangles(symbols, "DOGE") == []
+    with pytest.raises(ValueError, match="symbol must read BASE/QUOTE, got 'BTCUSDT'"):
+        triangles(["BTCUSDT"], "USDT")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_planted_opportunities_are_found_and_only_those(seed):
+    session = data.simulate_triangle(seed, duration_s=40, n_planted=10, fee_bps=FEE * 1e4)
+    history = triangle_history(session["events"], BOOKS, "USDT")
+    arrival = session["events"].groupby("message")["local_ns"].first()
+    planted = session["planted"]
+    for above in (1.0, NET):  # before fees there is nothing else either
+        found = history.episodes(above)
+        assert found["route"].to_list() == planted["route"].to_list()
+        assert found["start_ns"].to_list() == planted["message"].map(arrival).to_list()
+        assert found["end_ns"].to_list() == planted["end_message"].map(arrival).to_list()
+        np.testing.assert_allclose(found["best"], planted["gross_product"], rtol=1e-12)
+
+
+def test_products_are_those_of_the_books_at_each_time(history):
+    for position in np.linspace(0, len(history.local_ns) - 1, 40).astype(int):
+        books = history.books(history.local_ns[position])
+        for route in triangular(books, 0.0, start="USDT").routes:
+            ours = history.products[">".join(route.path)].iloc[position]
+            assert ours == pytest.approx(route.gross_product, rel=1e-12)
+
+
+def test_positions_are_the_last_state_received(history):
+    times = history.local_ns
+    assert history.positions(times[5]) == 5
+    assert history.positions(times[5] - 1) == 4
+    assert history.positions(times[0] - 1) == -1
+    with pytest.raises(ValueError, match="not all books are known"):
+        history.books(times[0] - 1)
+
+
+def permuted_future(events, history, after, seed):
+    """The session up to a time; later, the books that really came, but in another order."""
+    random = np.random.default_rng(seed)
+    rows = [events[events["local_ns"] <= after]]
+    for symbol, states in history.states.items():
+        future = np.flatnonzero(states.local_ns > after)
+        for now, then in zip(future, random.permutation(future), strict=True):
+            book = states.book(then)
+            levels = np.concatenate([book.bids, book.asks])
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "message": states.message[now],
+                        "exchange_ns": states.exchange_ns[now],
+                        "local_ns": states.local_ns[now],
+                        "symbol": symbol,
+                        "snapshot": True,
+                        "side": ["bid"] * len(book.bids) + ["ask"] * len(book.asks),
+                        "price": levels[:, 0],
+                        "size": levels[:, 1],
+                    }
+                )
+            )
+    return pd.concat(rows).sort_values("message", kind="stable", ignore_index=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_permuting_the_future_leaves_the_past_unchanged(session, history, seed):
+    middle = int(history.local_ns[len(history.local_ns) // 2])
+    changed = permuted_future(session["events"], history, middle, seed)
+    again = triangle_history(changed, BOOKS, "USDT")
+    past = history.local_ns <= middle
+    assert not np.allclose(again.products[~past], history.products[~past], rtol=1e-9)
+    pd.testing.assert_frame_equal(again.products[past], history.products[past])
+    done = history.episodes().query("end_ns <= @middle")
+    assert len(done) > 1
+    pd.testing.assert_frame_equal(again.episodes().head(len(done)), done)
+    delays = [0.0, 20.0]
+    done = done[done["start_ns"] + 20_000_000 <= middle]
+    pd.testing.assert_frame_equal(
+        late_edges(again, done, delays, fee=FEE), late_edges(history, done, delays, fee=FEE)
+    )
+
+
+def test_traded_at_once_an_opportunity_earns_its_planted_edge(session, history):
+    table = history.episodes(NET)
+    planted = (session["planted"]["net_product"] - 1).to_numpy()
+    for row, edge in zip(table.itertuples(), planted, strict=True):
+        routes = triangular(history.books(row.start_ns), FEE, start="USDT").routes
+        (route,) = [route for route in routes if ">".join(route.path) == row.route]
+        small = route.outcome(history.books(row.start_ns), [1.0]).iloc[0]
+        assert small["profit"] == pytest.approx(edge, rel=1e-9)
+    at_best_size = late_edges(history, table, [0.0], fee=FEE)["net_bps"] / 1e4
+    assert ((at_best_size > 0) & (at_best_size <= planted + 1e-12)).all()
+
+
+def test_after_its_life_an_opportunity_loses(session, history):
+    table = history.episodes(NET)
+    life = (table["end_ns"] - table["start_ns"]).max() / 1e6
+    edges = late_edges(history, table, [life + 1.0], fee=FEE).dropna()
+    assert len(edges) > 3
+    assert (edges["gross_bps"] < 0).all()
+
+
+def test_fees_lower_every_edge_by_their_product(history):
+    table = history.episodes(NET)
+    edges = late_edges(history, table, [0.0, 30.0], fee=FEE).dropna()
+    expected = (1 + edges["gross_bps"] / 1e4) * (1 - FEE) ** 3 - 1
+    np.testing.assert_allclose(edges["net_bps"] / 1e4, expected, atol=2e-5)
+
+
+def test_a_session_that_ends_first_gives_no_value(history):
+    table = history.episodes(NET).tail(1)
+    edges = late_edges(history, table, [1e6], fee=FEE)
+    assert edges[["spent", "gross_bps", "net_bps", "gross", "profit"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("latency", [[-1.0], [np.nan], [np.inf], [[1.0]]])
+def test_bad_latencies_are_refused(history, latency):
+    with pytest.raises(ValueError, match="latencies_ms"):
+        late_edges(history, history.episodes(), latency, fee=FEE)
+
+
+def test_symbols_that_do_not_close_are_refused(session):
+    with pytest.raises(ValueError, match="do not close a triangle"):
+        triangle_history(session["events"], ("BTC/USDT", "ETH/USDT", "XRP/USDT"), "USDT")
+
+
+@pytest.mark.real_data("poloniex_triangle_20220821")
+def test_the_recording_gives_the_published_gross_products():
+    recording = data.load("poloniex_triangle_20220821")
+    (symbols,) = triangles(recording["markets"].index, "USDT")
+    history = triangle_history(recording["events"], symbols, "USDT")
+    best = history.products.max()
+    assert best["USDT>BTC>BCH>USDT"] == pytest.approx(1.00168, abs=5e-6)
+    assert best["USDT>BCH>BTC>USDT"] == pytest.approx(0.99585, abs=5e-6)
+    assert history.episodes(NET).empty  # gone after three taker fees of 10 bp
+    lots = recording["markets"]["lot_size"].to_dict()
+    for seen in history.local_ns[::10]:
+        assert triangular(history.books(seen), FEE, start="USDT", lot_sizes=lots).best.profit == 0
