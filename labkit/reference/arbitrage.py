@@ -272,7 +272,7 @@ def _merged(legs: list[_Ladder], max_size: float) -> list[float]:
             rest = leg.base[level[k] + 1] - leg.base[level[k]] - used[k]
             capacity.append((rest * leg.price[level[k]] if leg.buy else rest) / reach)
             reach *= leg.net_rate(level[k])
-        if reach <= 1.0005:
+        if reach <= 1.0 + _MARGIN:
             break
         step = min(left, *capacity)
         amount = step

@@ -660,3 +660,103 @@ fn check_changes(changes: Changes<'_>) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        for (text, value) in [("\"0.10\"", 0.1), ("1e2", 100.0), ("\"\\u0031\"", 1.0)] {
+            assert_eq!(decimal(text), Ok(value));
+        }
+        for text in [
+            "0", "-1", "\"\"", "01", "1.", ".5", "+1", "null", "1e400", "1e-320", "[1]",
+        ] {
+            assert!(decimal(text).is_err(), "{text}");
+        }
+        assert!(decimal("123456789012345000").is_ok());
+        assert!(decimal("0.1234567890123456").is_err());
+    }
+
+    #[test]
+    fn a_refused_text_names_the_place() {
+        let text = r#"{"bids": [], "asks": [["1", "2"], ["2", true]]}"#;
+        let error = parse_orderbook(text).unwrap_err().to_string();
+        assert!(error.starts_with("text: asks[1][1] "), "{error}");
+    }
+
+    #[test]
+    fn walk_takes_the_best_levels_first() {
+        let walk = walk_levels(&[101.0, 1.0, 102.0, 4.0], 2.0).unwrap();
+        let expected = Walk {
+            filled: 2.0,
+            notional: 203.0,
+            worst_price: 102.0,
+            levels: 2,
+        };
+        assert_eq!(walk, expected);
+    }
+
+    #[test]
+    fn a_gap_in_a_stack_is_refused() {
+        let nan = f64::NAN;
+        let bids = [nan, nan, 99.0, 1.0];
+        let asks = [101.0, 1.0, nan, nan];
+        let error = imbalance(&bids, &asks, 1, 2, 2).unwrap_err().to_string();
+        assert!(error.starts_with("bids[0, 1] "), "{error}");
+        assert!(microprice(&bids, &asks, 1, 2).unwrap()[0].is_nan());
+    }
+
+    proptest! {
+        #[test]
+        fn rebuilt_books_equal_a_map(
+            rows in prop::collection::vec((0_i64..3, any::<bool>(), 1_u32..80, 0_u32..3), 0..120),
+            depth in 1_usize..6,
+        ) {
+            let message: Vec<i64> =
+                rows.iter().scan(0, |id, row| { *id += row.0; Some(*id) }).collect();
+            let reset: Vec<bool> = message.iter().map(|id| id % 7 == 0).collect();
+            let side: Vec<i8> = rows.iter().map(|row| i8::from(row.1)).collect();
+            let price: Vec<f64> = rows.iter().map(|row| f64::from(row.2)).collect();
+            let size: Vec<f64> = rows.iter().map(|row| f64::from(row.3)).collect();
+            let changes = Changes {
+                message: &message, side: &side, price: &price, size: &size, reset: &reset,
+            };
+            let (m, bids, asks) = rebuild_books(changes, depth).unwrap();
+
+            let mut books = [BTreeMap::new(), BTreeMap::new()];
+            let mut index = 0;
+            for row in 0..rows.len() {
+                if reset[row] && (row == 0 || message[row] != message[row - 1]) {
+                    books.iter_mut().for_each(BTreeMap::clear);
+                }
+                let book = &mut books[side[row] as usize];
+                match rows[row].3 {
+                    0 => book.remove(&rows[row].2),
+                    new => book.insert(rows[row].2, new),
+                };
+                if row + 1 < rows.len() && message[row + 1] == message[row] {
+                    continue;
+                }
+                let bid: Vec<_> = books[0].iter().rev().take(depth).collect();
+                let ask: Vec<_> = books[1].iter().take(depth).collect();
+                for (expected, stack) in [(bid, &bids), (ask, &asks)] {
+                    let state = &stack[index * depth * 2..(index + 1) * depth * 2];
+                    for (row, level) in state.chunks_exact(2).enumerate() {
+                        match expected.get(row) {
+                            Some((&price, &size)) => {
+                                prop_assert_eq!(level, [f64::from(price), f64::from(size)]);
+                            }
+                            None => prop_assert!(level.iter().all(|v| v.is_nan())),
+                        }
+                    }
+                }
+                index += 1;
+            }
+            prop_assert_eq!(index, m);
+        }
+    }
+}
