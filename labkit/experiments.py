@@ -373,6 +373,7 @@ def run(
             str(working / "notebook.ipynb"),
             parameters=asked,
             kernel_name="python3",
+            language="python",
             cwd=str(path.parent),
             progress_bar=progress,
         )
