@@ -106,4 +106,4 @@ bench: $(INSTALLED) ## Measure the kernels against their peers, as ratios
 	@$(PY) tools/bench.py
 
 clean: ## Remove what was built; .venv and finished runs in runs/ stay
-	rm -rf _build rust_kernels/target .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf _build build labkit.egg-info rust_kernels/target .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -350,13 +350,19 @@ def test_benchmarks_not_run_is_said(tmp_path: Path) -> None:
 def test_benchmarks_show_ratios_and_refuse_gaps(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks.json"
     row = {
-        "kernel": "best_cycle", "workload": "100 nodes", "peer": "networkx", "ratio": 51.234,
-        "spread": [48.0, 55.5], "target": 10, "reached": True, "agree": True,
+        "kernel": "best_cycle", "workload": "100 nodes", "peer": "networkx", "ratio": 0.51234,
+        "spread": [0.48, 0.555], "target": 0.6, "reached": True, "agree": True,
     }  # fmt: skip
-    path.write_text(json.dumps({"meta": {"threads": 1}, "rows": [row]}))
+    meta = {"threads": 1, "versions": {"numpy": "2.4", "numba": "0.68"}}
+    path.write_text(json.dumps({"meta": meta, "rows": [row]}))
     page = book.benchmarks_markdown(path)
-    assert "| `best_cycle` | 100 nodes | networkx | 51.2 | 48 to 55.5 | 10 | yes | yes |" in page
-    assert ":threads: 1" in page
+    assert "## Best\\_cycle\n\n**100 nodes.**" in page
+    assert "| **0.512** | networkx | 0.48 to 0.555 | 0.6, reached | yes |" in page
+    assert ":threads: 1\n:versions: numpy 2.4, numba 0.68" in page
+    path.write_text(json.dumps({"rows": [row | {"ratio": 0.7, "reached": False}]}))
+    assert "| **0.7** | networkx | 0.48 to 0.555 | 0.6, missed | yes |" in book.benchmarks_markdown(
+        path
+    )
     del row["agree"]
     path.write_text(json.dumps({"rows": [row]}))
     with pytest.raises(book.BookError, match="no agree"):

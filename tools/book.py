@@ -438,23 +438,44 @@ def benchmarks_markdown(path: Path) -> str:
         )
     content = json.loads(path.read_text(encoding="utf-8"))
     names = ("kernel", "workload", "peer", "ratio", "spread", "target", "reached", "agree")
-    rows = []
+    groups: dict[str, dict[str, list[list[str]]]] = {}
     for row in content["rows"]:
         missing = [name for name in names if name not in row]
         if missing:
             raise BookError(f"{path.name}: a row has no {', '.join(missing)}")
-        yes = {True: "yes", False: "no"}
-        rows.append([
-            f"`{row['kernel']}`", md(row["workload"]), md(row["peer"]), number(row["ratio"], 3),
-            spread(row["spread"]), number(row["target"], 3),
-            yes.get(row["reached"], number(row["reached"])),
-            yes.get(row["agree"], number(row["agree"])),
-        ])  # fmt: skip
-    if not rows:
+        target = number(row["target"], 3)
+        if row["reached"] is not None and target:
+            target += ", reached" if row["reached"] else ", missed"
+        ratio = f"**{number(row['ratio'], 3)}**" if row["ratio"] is not None else "void"
+        cells = [ratio, md(row["peer"]), spread(row["spread"]), target, agreement(row["agree"])]
+        groups.setdefault(row["kernel"], {}).setdefault(row["workload"], []).append(cells)
+    if not groups:
         raise BookError(f"{path.name} has no rows; run `make bench` again")
-    header = ["Kernel", "Workload", "Peer", "Ratio", "Spread", "Target", "Reached", "Same results"]
-    facts = "".join(f":{md(k)}: {md(v)}\n" for k, v in content.get("meta", {}).items() if v)
-    return table(header, rows, "lllrrrll") + "\n" + facts
+    header = ["Ours / peer", "Peer", "Quartiles", "Target", "Same results"]
+    parts = []
+    for kernel, workloads in groups.items():
+        parts.append(f"## {md(kernel[:1].upper() + kernel[1:])}\n")
+        for workload, rows in workloads.items():
+            parts += [f"**{md(workload[:1].upper() + workload[1:])}.**\n"]
+            parts += [table(header, rows, "rllll")]
+    parts += ["## How it was measured\n", "".join(facts(content.get("meta", {})))]
+    return "\n".join(parts)
+
+
+def agreement(value: Any) -> str:
+    """Whether both gave the same; text says why there was nothing to compare."""
+    return {True: "yes", False: "no"}.get(value, number(value))
+
+
+def facts(meta: Mapping[str, Any]) -> Iterator[str]:
+    """A field for each fact; a mapping or a list becomes one line of it."""
+    for name, value in meta.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        elif isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+        if value not in (None, ""):
+            yield f":{md(name.replace('_', ' '))}: {md(value)}\n"
 
 
 def spread(value: Any) -> str:
