@@ -27,7 +27,7 @@ CHECKS := _build/checks
 PYTEST := $(PY) -m pytest -q -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test lab notebooks bench clean FORCE
+.PHONY: help install book serve test reference lab notebooks bench clean FORCE
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -95,6 +95,11 @@ $(CHECKS)/notebooks: $(INSTALLED) $(PACKAGE) $(CHAPTERS) $(DATA) $(CHECKS)/setti
 	@echo "== stored outputs of the notebooks against a new run"
 	@$(PYTEST) --nbval-lax notebooks/*.ipynb --junitxml=$@.xml
 	@touch $@
+
+reference: $(INSTALLED) ## Run the Python tests on the NumPy reference instead of the Rust kernels
+	@echo "== the NumPy reference under the same tests"
+	@LABKIT_BACKEND=reference $(PYTEST) -m "not browser and not book" labkit tests \
+		--junitxml=$(CHECKS)/reference.xml
 
 lab: $(INSTALLED) ## Open the chapters in JupyterLab; saving writes the .py and the .ipynb
 	@$(VENV)/bin/jupyter lab --notebook-dir=notebooks
