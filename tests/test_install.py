@@ -34,9 +34,9 @@ def test_a_wheel_installs_and_serves(backend, tmp_path):
     # From a copy, because a build leaves files beside its sources; compiled crates are shared.
     shutil.copytree(project_root(), tmp_path / "source", ignore=shutil.ignore_patterns(*LEFT_OUT))
     environment["CARGO_TARGET_DIR"] = str(project_root() / "rust_kernels" / "target")
+    options = ["--build-constraints", "constraints.txt", "--no-create-gitignore"]
     built = subprocess.run(
-        [UV, "build", "--wheel", "--out-dir", tmp_path, "--python", sys.executable]
-        + ["--build-constraints", "constraints.txt", "--no-create-gitignore", "."],
+        [UV, "build", "--wheel", *options, "--out-dir", tmp_path, "--python", sys.executable, "."],
         cwd=tmp_path / "source",
         env=environment,
         capture_output=True,
