@@ -107,10 +107,17 @@ def data_list() -> None:
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="Name of a data set.")]) -> None:
-    """Download a data set from where it is published and check its hash."""
-    for path in _data.fetch(name, progress=out.is_terminal):
-        out.print(str(path), soft_wrap=True)
+def data_fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of data sets.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are not at hand.")] = False,
+) -> None:
+    """Download data sets from where they are published and check their hashes."""
+    if bool(names) == everything:
+        raise typer.BadParameter("give the names of data sets, or --all")
+    table = _data.catalogue()
+    for name in names or table.index[table["place"] == ""]:
+        for path in _data.fetch(name, progress=out.is_terminal):
+            out.print(str(path), soft_wrap=True)
 
 
 @data_app.command("verify")
@@ -152,13 +159,13 @@ def doctor() -> None:
     for package in ("jupytext", "jupyter-book", "jupyterlab"):
         found = _installed(package)
         table.add_row(package, found or "not installed", "" if found else "make install")
-    for tool, use in (
-        ("cargo", "builds the Rust kernels"),
-        ("npm", "gets MathJax for the book; without it a Python package does"),
-        ("chromium", "needed by the tests of the built pages"),
+    for tools, use in (
+        (("cargo",), "builds the Rust kernels"),
+        (("npm",), "gets MathJax for the book; without it a Python package does"),
+        (("chromium", "chromium-browser", "google-chrome"), "opens the built pages in tests"),
     ):
-        path = shutil.which(tool)
-        table.add_row(tool, "yes" if path else "no", "" if path else use)
+        found = next((tool for tool in tools if shutil.which(tool)), None)
+        table.add_row(found or tools[0], "yes" if found else "no", "" if found else use)
     for dataset, row in _data.catalogue().iterrows():
         missing = "" if row["place"] else f"labkit data fetch {dataset}"
         table.add_row(f"data: {dataset}", row["place"] or "not at hand", missing)

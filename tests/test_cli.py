@@ -55,6 +55,8 @@ def test_data_commands(no_recordings, tmp_path):
     assert done.returncode == 1
     assert "labkit data fetch poloniex_triangle_20220821" in done.stdout
     assert command("data", "fetch", "nope", **away).returncode == 2
+    assert command("data", "fetch", **away).returncode == 2
+    assert command("data", "fetch", "simulated_triangle", **away).returncode == 0
 
 
 def test_doctor_says_what_is_missing_and_what_to_do(tmp_path):
