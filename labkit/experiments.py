@@ -27,15 +27,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 
 from labkit._backend import backend, kernels
 from labkit._paths import project_root
 from labkit.errors import RunFailed, UnknownParameter
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["Parameter", "Run", "notebook_path", "parameters", "parse", "record", "results", "run"]
 
@@ -103,6 +105,13 @@ def notebook_path(notebook: str | Path) -> Path:
     raise ValueError(f"notebook: no chapter {str(notebook)!r}; there are {chapters}")
 
 
+def read_notebook(path: Path) -> NotebookNode:
+    """A notebook's content, in format 4."""
+    import nbformat  # over a second, which a chapter that only records need not wait for
+
+    return nbformat.read(path, as_version=4)
+
+
 def parameters(notebook: str | Path) -> dict[str, Parameter]:
     """Parameters of a chapter, read from its tagged cell without running it.
 
@@ -118,10 +127,10 @@ def parameters(notebook: str | Path) -> dict[str, Parameter]:
         holds something else than assignments of literals.
     """
     path = notebook_path(notebook)
-    return _parameters(nbformat.read(path, as_version=4), path.stem)
+    return _parameters(read_notebook(path), path.stem)
 
 
-def _parameters(content: nbformat.NotebookNode, name: str) -> dict[str, Parameter]:
+def _parameters(content: NotebookNode, name: str) -> dict[str, Parameter]:
     cells = [c for c in content.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise ValueError(f"{name} has {len(cells)} cells tagged 'parameters', it needs exactly one")
@@ -225,7 +234,7 @@ def _folder_digest(folder: Path, pattern: str) -> str:
 def fingerprints(notebook: Path) -> dict[str, str]:
     """Hashes of all that the outputs of a chapter depend on, but for its parameters."""
     root, package = project_root(), Path(__file__).parent
-    cells = nbformat.read(notebook, as_version=4).cells
+    cells = read_notebook(notebook).cells
     code = [[c.cell_type, c.source, sorted(c.metadata.get("tags", []))] for c in cells]
     library = getattr(kernels, "__file__", "") if backend() == "rust" else ""
     pins = root / "constraints.txt"
@@ -275,12 +284,12 @@ def record(**values: Any) -> None:
         )
 
 
-def _outputs(content: nbformat.NotebookNode) -> Iterable[nbformat.NotebookNode]:
+def _outputs(content: NotebookNode) -> Iterable[NotebookNode]:
     for cell in content.cells:
         yield from cell.get("outputs", [])
 
 
-def _recorded(content: nbformat.NotebookNode) -> dict[str, Any]:
+def _recorded(content: NotebookNode) -> dict[str, Any]:
     key = f"{PREFIX}application/json"
     return {
         output.metadata.scrapbook.name: json.loads(output.data[key])
@@ -289,7 +298,7 @@ def _recorded(content: nbformat.NotebookNode) -> dict[str, Any]:
     }
 
 
-def _datasets(content: nbformat.NotebookNode) -> dict[str, list[str]]:
+def _datasets(content: NotebookNode) -> dict[str, list[str]]:
     key = "application/vnd.labkit.dataset+json"
     cards = [o.data[key] for o in _outputs(content) if key in o.get("data", {})]
     return {card["name"]: list(card["sha256"]) for card in cards}
@@ -351,7 +360,7 @@ def run(
         A cell raised. The folder named in the message holds the notebook with the traceback.
     """
     path = notebook_path(notebook)
-    content = nbformat.read(path, as_version=4)
+    content = read_notebook(path)
     asked = _check(_parameters(content, path.stem), {**(parameters or {}), **more}, path.stem)
     prints = fingerprints(path)
     key = json.dumps([prints, sorted(asked.items())], default=list).encode()
@@ -382,7 +391,7 @@ def run(
     except BaseException:
         shutil.rmtree(working)
         raise
-    executed = nbformat.read(working / "notebook.ipynb", as_version=4)
+    executed = read_notebook(working / "notebook.ipynb")
     provenance = {
         "notebook": path.stem,
         "status": "failed" if error else "finished",
@@ -407,7 +416,7 @@ def run(
     return _read(folder, asked, reused=False)
 
 
-def _default(content: nbformat.NotebookNode, name: str, parameter: str) -> Any:
+def _default(content: NotebookNode, name: str, parameter: str) -> Any:
     known = _parameters(content, name)
     return known[parameter].default if parameter in known else None
 

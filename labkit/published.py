@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import nbformat
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labkit._paths import project_root
+from labkit.experiments import read_notebook
 
 __all__ = ["Replication", "check", "inputs", "keys", "ledger"]
 
@@ -226,7 +226,7 @@ def ledger(notebooks: Iterable[str | Path]) -> pd.DataFrame:
     """
     rows = []
     for notebook in notebooks:
-        for cell in nbformat.read(notebook, as_version=4).cells:
+        for cell in read_notebook(Path(notebook)).cells:
             for output in cell.get("outputs", []):
                 found = output.get("data", {}).get(MIME)
                 if found is None:
