@@ -105,7 +105,8 @@ def simulate_triangle(
     Raises
     ------
     ValueError
-        A parameter is not positive, or the planted opportunities do not fit into the session.
+        A parameter is not positive, a fee, half-spread or edge is above 1000 basis points, or the
+        planted opportunities do not fit into the session.
 
     Examples
     --------
@@ -120,12 +121,15 @@ def simulate_triangle(
         volatility_bps=volatility_bps,
         quote_rate=quote_rate,
     )
-    if n_planted < 0 or levels < 1:
-        raise ValueError(f"n_planted must be >= 0 and levels >= 1, got {n_planted} and {levels}")
-    if not 0 <= fee_bps < 1e4:
-        raise ValueError(f"fee_bps must be in [0, 10000), got {fee_bps!r}")
-    if not 0 < edge_bps[0] <= edge_bps[1]:
-        raise ValueError(f"edge_bps must be an increasing pair of positive numbers, got {edge_bps}")
+    for name, value, least in (("n_planted", n_planted, 0), ("levels", levels, 1)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not 0 <= fee_bps <= 1e3:
+        raise ValueError(f"fee_bps must be in [0, 1000], got {fee_bps!r}")
+    if not half_spread_bps <= 1e3:
+        raise ValueError(f"half_spread_bps must be at most 1000, got {half_spread_bps!r}")
+    if not 0 < edge_bps[0] <= edge_bps[1] <= 1e3:
+        raise ValueError(f"edge_bps must be an increasing pair in (0, 1000], got {edge_bps}")
     random = np.random.default_rng(seed)
     session = _Session(random, half_spread_bps / 1e4, levels)
     kept = (1 - fee_bps / 1e4) ** 3

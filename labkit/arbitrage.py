@@ -553,21 +553,26 @@ def triangles(symbols: Iterable[str], start: str) -> list[tuple[str, str, str]]:
     Raises
     ------
     ValueError
-        A symbol does not read BASE/QUOTE.
+        A symbol does not read BASE/QUOTE, or two of them trade the same two currencies.
 
     Examples
     --------
     >>> triangles(["BTC/USDT", "ETH/USDT", "ETH/BTC", "XRP/USDT"], "USDT")
     [('BTC/USDT', 'ETH/BTC', 'ETH/USDT')]
     """
-    market = {frozenset(_currencies(symbol)): symbol for symbol in symbols}
+    market: dict[frozenset[str], str] = {}
+    for symbol in symbols:
+        other = market.setdefault(frozenset(_currencies(symbol)), symbol)
+        if other != symbol:
+            raise ValueError(f"symbols: {other} and {symbol} trade the same two currencies")
     partners = sorted({c for pair in market if start in pair for c in pair if c != start})
     found = []
     for i, first in enumerate(partners):
         for second in partners[i + 1 :]:
             pairs = [frozenset(p) for p in ((start, first), (start, second), (first, second))]
             if all(pair in market for pair in pairs):
-                found.append(tuple(sorted(market[pair] for pair in pairs)))
+                one, two, three = sorted(market[pair] for pair in pairs)
+                found.append((one, two, three))
     return sorted(found)
 
 
@@ -594,20 +599,38 @@ class TriangleHistory:
     products: pd.DataFrame
 
     def positions(self, time_ns: ArrayLike) -> NDArray[np.int64]:
-        """Position in `local_ns` of the last state received by each time, -1 before the first."""
-        return np.searchsorted(self.local_ns, np.asarray(time_ns), side="right") - 1
+        """Position in `local_ns` of the last state received by each time, -1 before the first.
 
-    def books(self, time_ns: int) -> dict[str, OrderBook]:
-        """The three books known at a time of receipt.
+        Raises
+        ------
+        TypeError
+            `time_ns` does not hold integers.
+        """
+        times = np.asarray(time_ns)
+        if times.dtype.kind not in "iu":
+            raise TypeError(f"time_ns must hold integers (UTC nanoseconds), got {times.dtype}")
+        return np.searchsorted(self.local_ns, times, side="right") - 1
+
+    def books(self, time_ns: int, clock: str = "local") -> dict[str, OrderBook]:
+        """The three books at a time.
+
+        Parameters
+        ----------
+        time_ns : int
+            UTC nanoseconds.
+        clock : str
+            ``"local"``: the books that the observer knows by then. ``"exchange"``: the books that
+            stand at the venue then, of which the observer hears later.
 
         Raises
         ------
         ValueError
             Not all of them are known yet.
         """
-        if time_ns < self.local_ns[0]:
+        positions = {symbol: s.at(time_ns, clock) for symbol, s in self.states.items()}
+        if min(positions.values()) < 0:
             raise ValueError(f"time_ns: not all books are known at {time_ns}")
-        return {symbol: s.book(s.at(time_ns)) for symbol, s in self.states.items()}
+        return {symbol: s.book(positions[symbol]) for symbol, s in self.states.items()}
 
     def episodes(self, above: float = 1.0) -> pd.DataFrame:
         """Maximal runs of states in which a round trip's gross product exceeds a level.
@@ -624,7 +647,14 @@ class TriangleHistory:
             `local_ns`), ``start_ns`` and ``end_ns`` (receipt of the first state and of the one
             that ended it; the last state's own where the session ends before), ``best`` (the
             largest gross product in it).
+
+        Raises
+        ------
+        ValueError
+            `above` is not a positive number.
         """
+        if not above > 0:
+            raise ValueError(f"above must be positive, got {above!r}")
         rows = []
         for route in self.products.columns:
             values = self.products[route].to_numpy()
@@ -685,12 +715,13 @@ def late_edges(
     *,
     fee: float,
     lot_sizes: float | Mapping[str, float] = 0.0,
+    clock: str = "exchange",
 ) -> pd.DataFrame:
     """What each opportunity is worth when it is seen at once and traded later.
 
-    The trade is sized on the books at the moment of seeing: for the best profit after fees, or
-    where nothing is left after fees, for the best profit before them. That amount is then put
-    through the same route on the books as they stand `latency` after that moment.
+    The trade is sized on the books known when the opportunity is first received: for the best
+    profit after fees, or where nothing is left after fees, for the best profit before them. That
+    amount is then put through the same route on the books that stand `latency` later.
 
     Parameters
     ----------
@@ -700,11 +731,15 @@ def late_edges(
         With columns ``route`` and ``start_ns`` (time of receipt), as `TriangleHistory.episodes`
         gives them.
     latencies_ms : array_like, shape (k,)
-        Delays, milliseconds, zero or more.
+        Delays from receipt to trade, milliseconds, zero or more.
     fee : float
         Taker fee of each leg, a fraction of what it receives.
     lot_sizes : float or mapping
         As in `triangular`.
+    clock : str
+        ``"exchange"``: the order meets the books that stand at the venue at that instant, so that
+        the delay of the feed counts too (the two clocks must agree). ``"local"``: the books that
+        the observer knows then; with latency 0, those on which the opportunity was seen.
 
     Returns
     -------
@@ -717,36 +752,49 @@ def late_edges(
     Raises
     ------
     ValueError
-        A latency is negative or not finite, or an argument is not as `triangular` takes it.
+        A latency is negative or not finite, a route is not one of the session's, or an argument
+        is not as `triangular` takes it.
     """
     delays = np.atleast_1d(np.asarray(latencies_ms, dtype=np.float64))
     if delays.ndim != 1 or not np.isfinite(delays).all() or (delays < 0).any():
         raise ValueError("latencies_ms must be zero or positive and finite, of shape (k,)")
+    unknown = set(opportunities["route"]) - set(history.products.columns)
+    if unknown:
+        raise ValueError(
+            f"opportunities: no route {sorted(unknown)[0]!r}; there are "
+            f"{', '.join(history.products.columns)}"
+        )
+    clocks = [s.local_ns if clock == "local" else s.exchange_ns for s in history.states.values()]
+    end = max(int(ticks[-1]) for ticks in clocks)
     rows = []
     for index, route, seen in zip(
         opportunities.index, opportunities["route"], opportunities["start_ns"], strict=True
     ):
-        start = route.partition(">")[0]
-        books = history.books(seen)
-        free, paid = (
-            next(
-                r
-                for r in triangular(books, rate, start=start, lot_sizes=lot_sizes).routes
-                if ">".join(r.path) == route
-            )
-            for rate in (0.0, fee)
-        )
+        free, paid = (_sized(history.books(seen), route, rate, lot_sizes) for rate in (0.0, fee))
         size = paid.spent if paid.spent > 0 else free.spent
         for delay in delays.tolist():
             when = int(seen) + round(delay * 1e6)
             row = [index, delay, math.nan, math.nan, math.nan]
-            if size > 0 and when <= history.local_ns[-1]:
-                later = history.books(when)
+            if size > 0 and when <= end:
+                later = history.books(when, clock)
                 gross, net = (r.outcome(later, [size]).iloc[0] for r in (free, paid))
                 if gross["spent"] > 0:
                     row[2:] = gross["spent"], gross["profit"], net["profit"]
             rows.append(row)
     table = pd.DataFrame(rows, columns=["opportunity", "latency_ms", "spent", "gross", "profit"])
+    numbers = ["latency_ms", "spent", "gross", "profit"]
+    table[numbers] = table[numbers].astype(np.float64)
     table.insert(3, "gross_bps", table["gross"] / table["spent"] * 1e4)
     table.insert(4, "net_bps", table["profit"] / table["spent"] * 1e4)
     return table
+
+
+def _sized(
+    books: Mapping[str, OrderBook],
+    route: str,
+    fee: float,
+    lot_sizes: float | Mapping[str, float],
+) -> Route:
+    start = route.partition(">")[0]
+    one, two = triangular(books, fee, start=start, lot_sizes=lot_sizes).routes
+    return one if ">".join(one.path) == route else two

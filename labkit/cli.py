@@ -84,17 +84,26 @@ def results(
     folder: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
     csv: Annotated[bool, typer.Option("--csv", help="Print the whole table as CSV.")] = False,
 ) -> None:
-    """Table of the runs of a chapter."""
+    """The latest runs of a chapter, one a column, as many as fit; all of them with --csv."""
     table = experiments.results(chapter, out=folder)
     if csv:
         sys.stdout.write(table.to_csv())
         return
-    shown = Table("run", *table.columns)
-    for name, row in table.iterrows():
-        shown.add_row(
-            str(name), *(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row.to_list())
-        )
+    width = max(map(len, table.columns)) + 5
+    latest = table.tail(max(1, (out.width - width) // 15))
+    shown = Table("run", *latest.index)
+    for name, values in latest.items():
+        shown.add_row(name, *map(_short, values))
     out.print(shown)
+    if len(latest) < len(table):
+        out.print(f"the latest {len(latest)} of {len(table)} runs; --csv prints all")
+
+
+def _short(value: object) -> str:
+    """A value of a table: six digits of a number, nothing for none."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @data_app.command("list")

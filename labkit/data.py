@@ -142,20 +142,20 @@ def available(name: str) -> bool:
     return locate(name) is not None
 
 
-def _content(file: DataFile, path: Path) -> bytes:
+def _content(file: DataFile, path: Path, place: str) -> bytes:
     content = path.read_bytes()
     if path.suffix == ".gz" and not file.name.endswith(".gz"):
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError) as error:
             raise DataCorrupt(
-                f"{file.name}: the compressed copy cannot be read: {error}"
+                f"{file.name}: the compressed copy in the {place} cannot be read: {error}"
             ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise DataCorrupt(
-            f"{file.name}: SHA-256 is {found[:12]}..., data/registry.toml says "
-            f"{file.sha256[:12]}...; remove the copy and fetch it again"
+            f"{file.name}: SHA-256 of the copy in the {place} is {found[:12]}..., "
+            f"data/registry.toml says {file.sha256[:12]}...; remove that copy and fetch it again"
         )
     return content
 
@@ -220,8 +220,17 @@ class Dataset:
         return {
             "text/plain": "\n".join(f"{title}: {text}" for title, text in card.items()),
             "text/html": f"<table class='labkit-card'>{rows}</table>",
-            MIME: {"name": self.name, "sha256": [file.sha256 for file in self.entry.files]},
         }
+
+
+def _announce(name: str, entry: Entry) -> None:
+    """In a notebook, leave a mark of what was loaded; `labkit.experiments` puts it on record."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is not None:
+        mark = {"name": name, "sha256": [file.sha256 for file in entry.files]}
+        display({MIME: mark}, raw=True)
 
 
 def load(name: str) -> Dataset:
@@ -261,8 +270,10 @@ def load(name: str) -> Dataset:
         )
     place, paths = found
     contents = {
-        file.name: _content(file, path) for file, path in zip(entry.files, paths, strict=True)
+        file.name: _content(file, path, place)
+        for file, path in zip(entry.files, paths, strict=True)
     }
+    _announce(name, entry)
     return Dataset(name, entry, READERS[entry.reader](contents), place)
 
 

@@ -34,6 +34,8 @@ import pandas as pd
 
 from labkit._backend import backend, kernels
 from labkit._paths import project_root
+from labkit.data import MIME as DATASET_MIME
+from labkit.data import catalogue
 from labkit.errors import RunFailed, UnknownParameter
 
 if TYPE_CHECKING:
@@ -238,6 +240,7 @@ def fingerprints(notebook: Path) -> dict[str, str]:
     code = [[c.cell_type, c.source, sorted(c.metadata.get("tags", []))] for c in cells]
     library = getattr(kernels, "__file__", "") if backend() == "rust" else ""
     pins = root / "constraints.txt"
+    places = catalogue()["place"]
     return {
         "notebook": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
         "labkit": _folder_digest(package, "*.py"),
@@ -245,6 +248,7 @@ def fingerprints(notebook: Path) -> dict[str, str]:
         if library
         else "reference",
         "data": _folder_digest(root / "data", "*"),
+        "at hand": ", ".join(sorted(places.index[places != ""])),
         "pins": hashlib.sha256(pins.read_bytes()).hexdigest() if pins.is_file() else "none",
         "python": platform.python_version(),
     }
@@ -299,9 +303,8 @@ def _recorded(content: NotebookNode) -> dict[str, Any]:
 
 
 def _datasets(content: NotebookNode) -> dict[str, list[str]]:
-    key = "application/vnd.labkit.dataset+json"
-    cards = [o.data[key] for o in _outputs(content) if key in o.get("data", {})]
-    return {card["name"]: list(card["sha256"]) for card in cards}
+    marks = [o.data[DATASET_MIME] for o in _outputs(content) if DATASET_MIME in o.get("data", {})]
+    return {mark["name"]: list(mark["sha256"]) for mark in marks}
 
 
 def _commit(root: Path) -> str:
@@ -316,9 +319,15 @@ def _commit(root: Path) -> str:
     return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read ({error}); remove its folder") from error
+
+
 def _read(folder: Path, asked: dict[str, Any], *, reused: bool) -> Run:
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    recorded = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    provenance, recorded = _json(folder / "provenance.json"), _json(folder / "results.json")
     return Run(folder, asked, recorded, provenance, reused)
 
 
@@ -369,6 +378,12 @@ def run(
         done = _read(folder, asked, reused=True)
         if done.provenance["status"] == "finished":
             return done
+
+    if folder.parents[1].exists() and not folder.parents[1].is_dir():
+        raise ValueError(f"out: {out} is a file, not a folder")
+    for name in ("LABKIT_DATA_MIRROR", "LABKIT_DATA_CACHE", "LABKIT_ROOT"):
+        if os.environ.get(name):  # the kernel starts in another folder
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
 
     import papermill  # half a second, needed only when something runs
 
@@ -435,22 +450,25 @@ def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
     -------
     DataFrame
         Indexed by run id: `status`, `started`, `wall_seconds`, `backend`, then each parameter
-        that was set (as `parameters.NAME`) and each recorded result under its name.
+        that was set (as `parameters.NAME`), each recorded result under its name, and, where a run
+        failed, `error`.
 
     Raises
     ------
     ValueError
-        There are no runs there.
+        There are no runs there, or a file of a run cannot be read.
     """
-    folder = Path(path) if Path(path).is_dir() else Path(out) / Path(path).stem
+    named = Path(out) / Path(path).stem
+    folder = named if named.is_dir() else Path(path)
     rows = {}
     for file in sorted(folder.glob("[!.]*/provenance.json")):
-        provenance = json.loads(file.read_text(encoding="utf-8"))
+        provenance, recorded = _json(file), _json(file.with_name("results.json"))
         rows[file.parent.name] = {
             **{key: provenance[key] for key in ("status", "started", "wall_seconds", "backend")},
             **{f"parameters.{k}": v for k, v in provenance["parameters"].items()},
-            **json.loads((file.parent / "results.json").read_text(encoding="utf-8")),
+            **recorded,
+            **({"error": provenance["error"]} if provenance["error"] else {}),
         }
     if not rows:
-        raise ValueError(f"path: no runs in {folder}")
+        raise ValueError(f"path: no runs in {named}, nor in {path} as a folder")
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run").sort_values("started")

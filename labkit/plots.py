@@ -246,8 +246,11 @@ def cycle_graph(
     Raises
     ------
     ValueError
-        A label of the cycle is not in the table, or the caption or alternative text is empty.
+        The cycle has fewer than two labels or one that is not in the table, or the caption or
+        the alternative text is empty.
     """
+    if len(cycle) < 2:
+        raise ValueError(f"cycle must have at least two labels, got {list(cycle)}")
     missing = [name for name in cycle if name not in rates.index]
     if missing:
         raise ValueError(f"cycle: {', '.join(map(str, missing))} not in rates")

@@ -7,6 +7,7 @@ of any difference that is known.
 
 from __future__ import annotations
 
+import copy
 import math
 import tomllib
 from collections.abc import Iterable
@@ -97,7 +98,7 @@ def inputs(key: str) -> dict[str, Any]:
     >>> inputs("sedgewick_wayne_rates")["currencies"]
     ['USD', 'EUR', 'GBP', 'CHF', 'CAD']
     """
-    return dict(publication(key).inputs)
+    return copy.deepcopy(publication(key).inputs)
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ def check(key: str, **measured: float | tuple[float, float] | str | None) -> Rep
     Raises
     ------
     ValueError
-        Unknown key, a quantity that the publication does not have, one that is missing, or a
-        value that is not finite.
+        Unknown key, a quantity that the publication does not have, one that is missing, a value
+        or standard error that is not finite, or an empty reason.
 
     Examples
     --------
@@ -195,12 +196,14 @@ def check(key: str, **measured: float | tuple[float, float] | str | None) -> Rep
         value = measured[name]
         ours, error, reason = math.nan, math.nan, quantity.reason
         if isinstance(value, str):
+            if not value.strip():
+                raise ValueError(f"{name}: the reason why it cannot be checked must not be empty")
             verdict, reason = "cannot be checked", value
         else:
             ours, error = value if isinstance(value, tuple) else (value, math.nan)
             ours, error = float(ours), float(error)
-            if not math.isfinite(ours) or error < 0:
-                raise ValueError(f"{name}: must be finite with se >= 0, got {value!r}")
+            if not math.isfinite(ours) or error < 0 or math.isinf(error):
+                raise ValueError(f"{name}: must be finite with a finite se >= 0, got {value!r}")
             allowed = quantity.tolerance
             allowed += 0.0 if math.isnan(error) else quantity.standard_errors * error
             verdict = "matches" if abs(ours - quantity.published) <= allowed else "differs"

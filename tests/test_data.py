@@ -45,7 +45,9 @@ def test_a_changed_file_is_refused(no_recordings, monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / "POLONIEX.ws.1.0.txt.gz").write_bytes(gzip.compress(b"1: {}"))
     monkeypatch.setenv("LABKIT_DATA_MIRROR", str(tmp_path / "mirror"))
-    with pytest.raises(DataCorrupt, match=r"POLONIEX.ws.1.0.txt: SHA-256 is"):
+    with pytest.raises(
+        DataCorrupt, match=r"POLONIEX.ws.1.0.txt: SHA-256 of the copy in the mirror is"
+    ):
         data.load(REAL)
 
 
@@ -223,6 +225,11 @@ def test_messages_arrive_in_order_and_after_they_were_sent():
         ("levels", 0),
         ("fee_bps", -1.0),
         ("edge_bps", (3.0, 1.0)),
+        ("edge_bps", (1.0, float("inf"))),
+        ("fee_bps", 9999.0),
+        ("half_spread_bps", 20000.0),
+        ("n_planted", 2.5),
+        ("levels", 1.5),
     ],
 )
 def test_the_simulator_names_a_bad_argument(argument, value):

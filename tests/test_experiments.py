@@ -1,3 +1,4 @@
+import functools
 import json
 import math
 
@@ -112,8 +113,71 @@ def test_the_same_run_is_found_and_a_changed_one_is_not(chapter, tmp_path):
 
 def test_the_run_id_depends_on_labkit_kernels_data_and_pins(chapter):
     prints = experiments.fingerprints(chapter())
-    assert set(prints) == {"notebook", "labkit", "kernels", "data", "pins", "python"}
+    keys = {"notebook", "labkit", "kernels", "data", "at hand", "pins", "python"}
+    assert set(prints) == keys
     assert "none" not in prints.values()
+    other = experiments.fingerprints(chapter(body="pass"))
+    assert {key for key in keys if other[key] != prints[key]} == {"notebook"}
+
+
+@pytest.mark.parametrize("changed", ["labkit", "kernels", "data", "at hand", "pins", "python"])
+def test_a_run_is_repeated_when_what_it_depends_on_has_changed(
+    chapter, tmp_path, monkeypatch, changed
+):
+    ran = []
+
+    def executed(source, target, **more):
+        ran.append(target)
+        nbformat.write(nbformat.read(source, as_version=4), target)
+
+    monkeypatch.setattr("papermill.execute_notebook", executed)
+    run = functools.partial(experiments.run, chapter(), out=tmp_path / "runs")
+    run()
+    run()
+    assert len(ran) == 1
+    before = experiments.fingerprints
+    monkeypatch.setattr(experiments, "fingerprints", lambda path: before(path) | {changed: "new"})
+    run()
+    assert len(ran) == 2
+
+
+def test_the_sets_at_hand_are_part_of_the_run(chapter, no_recordings, tmp_path, monkeypatch):
+    without = experiments.fingerprints(chapter())["at hand"]
+    assert without == "simulated_triangle"
+    place = tmp_path / "mirror" / "poloniex_triangle_20220821"
+    place.mkdir(parents=True)
+    (place / "POLONIEX.ws.1.0.txt").touch()
+    monkeypatch.setenv("LABKIT_DATA_MIRROR", str(tmp_path / "mirror"))
+    assert "poloniex" in experiments.fingerprints(chapter())["at hand"]
+
+
+def test_every_set_that_is_loaded_is_on_record(chapter, tmp_path):
+    body = "from labkit import data\nhidden = data.load('simulated_triangle')"
+    done = experiments.run(chapter(body=body), out=tmp_path / "runs")
+    assert list(done.provenance["datasets"]) == ["simulated_triangle"]
+
+
+def test_relative_folders_of_data_reach_the_kernel(chapter, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABKIT_DATA_MIRROR", "mirror")
+    body = "import os\nfrom labkit.experiments import record\n"
+    body += "record(mirror=os.environ['LABKIT_DATA_MIRROR'])"
+    done = experiments.run(chapter(body=body), out=tmp_path / "runs")
+    assert done.results["mirror"] == str(tmp_path / "mirror")
+
+
+def test_a_file_in_the_place_of_the_runs_is_refused(chapter, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"out: .*file is a file, not a folder"):
+        experiments.run(chapter(), out=tmp_path / "file")
+
+
+def test_a_broken_run_is_named(tmp_path):
+    folder = tmp_path / "runs" / "small" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "provenance.json").write_text('{"status": ')
+    with pytest.raises(ValueError, match=r"abc.provenance.json cannot be read .* remove its"):
+        experiments.results("small", out=tmp_path / "runs")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +231,7 @@ def test_a_failing_chapter_keeps_its_traceback_and_is_run_again(chapter, tmp_pat
         assert any(output.output_type == "error" for output in outputs)
     table = experiments.results("small", out=out)
     assert table["status"].to_list() == ["failed"]
+    assert table["error"].iloc[0].startswith("ZeroDivisionError")
     assert table["total"].to_list() == [1.5]  # what was recorded before the error
 
 

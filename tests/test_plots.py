@@ -41,6 +41,8 @@ def test_a_cycle_is_drawn_with_one_arrow_for_each_rate():
     arrows = [a for a in fig.layout.annotations if a.showarrow]
     assert len(arrows) == 3
     assert [a.text for a in fig.layout.annotations if a.text] == ["2", "3", "4"]
+    with pytest.raises(ValueError, match="cycle must have at least two labels"):
+        plots.cycle_graph(rates, ["a"], caption="c", alt="a")
     with pytest.raises(ValueError, match="cycle: z not in rates"):
         plots.cycle_graph(rates, ["a", "z"], caption="c", alt="a")
 

@@ -32,6 +32,11 @@ def test_every_citation_is_in_the_bibliography(key):
     assert not citation or f"{{{citation}," in bibliography
 
 
+def test_changing_the_inputs_changes_nothing_for_others():
+    published.inputs("sedgewick_wayne_rates")["rates"][0][1] = 99.0
+    assert published.inputs("sedgewick_wayne_rates")["rates"][0][1] == 0.741
+
+
 def test_equal_values_match():
     checked = published.check("sedgewick_wayne_rates", **GOOD)
     assert checked.matches
@@ -82,7 +87,9 @@ def test_a_known_difference_keeps_its_row_and_reason(monkeypatch):
         ({"final_usd": 1.0}, "has the quantities"),
         (GOOD | {"extra": 1.0}, "has the quantities"),
         (GOOD | {"final_usd": float("nan")}, "final_usd: must be finite"),
-        (GOOD | {"final_usd": (1.0, -1.0)}, "final_usd: must be finite with se >= 0"),
+        (GOOD | {"final_usd": (1.0, -1.0)}, "final_usd: must be finite with a finite se >= 0"),
+        (GOOD | {"final_usd": (1.0, float("inf"))}, "final_usd: must be finite with a finite se"),
+        (GOOD | {"final_usd": " "}, "final_usd: the reason why it cannot be checked"),
     ],
 )
 def test_bad_measurements_are_refused(values, message):

@@ -103,9 +103,8 @@ def test_permuting_the_future_leaves_the_past_unchanged(session, history, seed):
     pd.testing.assert_frame_equal(again.episodes().head(len(done)), done)
     delays = [0.0, 20.0]
     done = done[done["start_ns"] + 20_000_000 <= middle]
-    pd.testing.assert_frame_equal(
-        late_edges(again, done, delays, fee=FEE), late_edges(history, done, delays, fee=FEE)
-    )
+    before, after = (late_edges(h, done, delays, fee=FEE, clock="local") for h in (history, again))
+    pd.testing.assert_frame_equal(before, after)
 
 
 def test_traded_at_once_an_opportunity_earns_its_planted_edge(session, history):
@@ -116,7 +115,7 @@ def test_traded_at_once_an_opportunity_earns_its_planted_edge(session, history):
         (route,) = [route for route in routes if ">".join(route.path) == row.route]
         small = route.outcome(history.books(row.start_ns), [1.0]).iloc[0]
         assert small["profit"] == pytest.approx(edge, rel=1e-9)
-    at_best_size = late_edges(history, table, [0.0], fee=FEE)["net_bps"] / 1e4
+    at_best_size = late_edges(history, table, [0.0], fee=FEE, clock="local")["net_bps"] / 1e4
     assert ((at_best_size > 0) & (at_best_size <= planted + 1e-12)).all()
 
 
@@ -164,3 +163,32 @@ def test_the_recording_gives_the_published_gross_products():
     lots = recording["markets"]["lot_size"].to_dict()
     for seen in history.local_ns[::10]:
         assert triangular(history.books(seen), FEE, start="USDT", lot_sizes=lots).best.profit == 0
+
+
+def test_at_the_venue_an_opportunity_is_older_by_the_delay_of_the_feed(session, history):
+    """With the venue's clock an opportunity dies a feed delay earlier than on the observer's."""
+    table = history.episodes(NET)
+    planted = session["planted"]
+    lives_ms = (planted["end_ns"].to_numpy() - table["start_ns"].to_numpy()) / 1e6
+    reachable = lives_ms > 1.0
+    assert 0 < reachable.sum() < len(table)  # some are gone before the first message is received
+    for row in np.flatnonzero(reachable):
+        around = [lives_ms[row] - 0.5, lives_ms[row] + 0.5]
+        edges = late_edges(history, table.iloc[[row]], around, fee=FEE)
+        assert edges["net_bps"].iloc[0] > 0 > edges["net_bps"].iloc[1]
+    gone = late_edges(history, table[~reachable], [0.5], fee=FEE)
+    assert (gone["net_bps"] < 0).all()
+
+
+def test_bad_arguments_of_a_history_are_refused(history):
+    with pytest.raises(TypeError, match="time_ns must hold integers"):
+        history.positions([float("nan")])
+    with pytest.raises(ValueError, match="above must be positive, got nan"):
+        history.episodes(float("nan"))
+    stranger = history.episodes().assign(route="USDT>XRP>BTC>USDT")
+    with pytest.raises(ValueError, match="opportunities: no route 'USDT>XRP>BTC>USDT'; there are"):
+        late_edges(history, stranger, [0.0], fee=FEE)
+    empty = late_edges(history, history.episodes().head(0), [0.0], fee=FEE)
+    assert empty["net_bps"].dtype == np.float64
+    with pytest.raises(ValueError, match="BTC/USDT and USDT/BTC trade the same two currencies"):
+        triangles(["BTC/USDT", "USDT/BTC"], "USDT")
