@@ -200,8 +200,10 @@ plots.steps(
 # can be reached, improve it trade by trade, and if an improvement is still possible after $n$
 # rounds, walk back along the trades that made it until a currency repeats. That is a loop.
 
-
 # %%
+GAIN = 1 + 1e-12  # a trade that multiplies by less gains nothing but rounding
+
+
 def loop_by_hand(rates):
     """A profitable loop in a matrix of rates, or prices that prove there is none."""
     n = len(rates)
@@ -209,7 +211,7 @@ def loop_by_hand(rates):
     for _ in range(n):
         offers = amount[:, None] * rates
         np.fill_diagonal(offers, 0.0)
-        better = offers.max(axis=0) > amount * (1 + 1e-12)
+        better = offers.max(axis=0) > amount * GAIN
         came_from[better] = offers.argmax(axis=0)[better]
         amount[better] = offers.max(axis=0)[better]
         if not better.any():
@@ -296,34 +298,33 @@ print(f"find_cycle takes {seconds[0] / seconds[1]:.3f} of the time by hand")
 # rate. As long as it exceeds one, trade on until the first of the three levels is used up. There is
 # no search: concavity makes the first step that does not pay the last one worth trying.
 
-
 # %%
+USED_UP = 1 - 1e-12  # the share of a level from which on it counts as used up
+
+
 def size_by_hand(levels, buys, fee):
     """Start currency to spend and to get back: use up levels while it pays."""
     left = [[list(level) for level in leg] for leg in levels]
     spent = received = 0.0
     while all(left):
-        rates = [
-            (1 / leg[0][0] if buy else leg[0][0]) * (1 - fee)
-            for leg, buy in zip(left, buys, strict=True)
-        ]
-        if np.prod(rates) <= 1:
+        price, size = np.array([leg[0] for leg in left]).T
+        rates = np.where(buys, 1 / price, price) * (1 - fee)
+        if rates.prod() <= 1:
             break
         # What each leg's best level can take, in the currency it is given ...
-        room = [
-            leg[0][0] * leg[0][1] if buy else leg[0][1]
-            for leg, buy in zip(left, buys, strict=True)
-        ]
-        # ... and that in start currency: a unit of it becomes `reach` units there.
+        room = np.where(buys, price * size, size)
+        # ... of which a unit of start currency becomes `reach` units on the way there.
         reach = np.array([1.0, rates[0], rates[0] * rates[1]])
         amount = min(room / reach)
-        for leg, buy, given, bound in zip(
-            left, buys, amount * reach, room, strict=True
+        given = amount * reach
+        taken = np.where(buys, given / price, given)
+        for leg, base, full in zip(
+            left, taken, given >= room * USED_UP, strict=True
         ):
-            leg[0][1] -= given / leg[0][0] if buy else given
-            if given >= bound * (1 - 1e-12):
+            leg[0][1] -= base
+            if full:
                 leg.pop(0)
-        spent, received = spent + amount, received + amount * np.prod(rates)
+        spent, received = spent + amount, received + amount * rates.prod()
     return spent, received
 
 
@@ -623,12 +624,14 @@ shown = pd.concat([mean, spread], axis=1).iloc[:, [0, 2, 1, 3]]
 shown.columns = ["before fees", "s.e.", "after fees", "s.e."]
 shown.iloc[:: max(1, (len(shown) - 1) // 5)].round(3)
 
-
 # %%
+no_delay = [0.0]
+
+
 def total(fee, lots):
     """Profit of trading every opportunity on the very books on which it was seen."""
     seen = late_edges(
-        history, opportunities, [0.0], fee=fee, lot_sizes=lots, clock="local"
+        history, opportunities, no_delay, fee=fee, lot_sizes=lots, clock="local"
     )
     return float(seen["profit"].clip(lower=0).sum())
 

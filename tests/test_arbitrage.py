@@ -484,3 +484,19 @@ def test_bad_quotes_are_refused(change, words):
     change(bid)
     with pytest.raises(ValueError, match=words):
         cycle_products(bid, ask, "USDT")
+
+
+def test_an_amount_that_is_a_whole_lot_in_decimals_counts_as_whole():
+    """0.3 / 0.1 is 2.9999999999999996 in float64, and still three lots."""
+    books = {
+        "A/B": OrderBook([[2.0, 10.0]], [[2.1, 10.0]]),
+        "B/C": OrderBook([[3.0, 10.0]], [[3.1, 10.0]]),
+        "A/C": OrderBook([[5.0, 10.0]], [[5.5, 10.0]]),
+    }
+    lots = {"A/B": 0.1, "B/C": 0.0, "A/C": 0.0}
+    assert 0.3 / 0.1 < 3
+    routes = triangular(books, 0.0, start="A", lot_sizes=lots).routes
+    (route,) = [route for route in routes if route.path == ("A", "B", "C", "A")]
+    outcome = route.outcome(books, [0.3]).iloc[0]
+    assert outcome["spent"] == pytest.approx(0.3, rel=1e-12)
+    assert outcome["received"] == pytest.approx(0.3 * 2 * 3 / 5.5, rel=1e-12)

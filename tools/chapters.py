@@ -53,6 +53,11 @@ def differences(source: Path) -> list[str]:
     ]
     if len(text) != len(stored):
         found.append(f"{source.name} has {len(text)} cells, {pair.name} has {len(stored)}")
+    # jupytext's own word, blank lines and header included; its exit status says nothing.
+    command = [sys.executable, "-m", "jupytext", "--diff", source, pair]
+    shown = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    if shown and not found:
+        found.append(f"jupytext --diff {source.name} {pair.name} prints\n{shown}")
     return found
 
 
