@@ -192,3 +192,18 @@ def test_bad_arguments_of_a_history_are_refused(history):
     assert empty["net_bps"].dtype == np.float64
     with pytest.raises(ValueError, match="BTC/USDT and USDT/BTC trade the same two currencies"):
         triangles(["BTC/USDT", "USDT/BTC"], "USDT")
+
+
+@pytest.mark.parametrize("fee", [FEE, 0.005])
+def test_a_trade_is_sized_after_fees_or_before_them_where_nothing_is_left(history, fee):
+    table = history.episodes()
+    edges = late_edges(history, table, [0.0], fee=fee, clock="local")
+    differ = False
+    for row, spent in zip(table.itertuples(), edges["spent"], strict=True):
+        sizes = []
+        for rate in (fee, 0.0):
+            routes = triangular(history.books(row.start_ns), rate, start="USDT").routes
+            sizes += [route.spent for route in routes if ">".join(route.path) == row.route]
+        assert spent == pytest.approx(sizes[0] or sizes[1], rel=1e-12)
+        differ |= sizes[0] != sizes[1]
+    assert differ
