@@ -661,9 +661,9 @@ record(
 #
 # **Out of sample and number of trials.** One session is one sample. The best product is the maximum
 # over {glue:text}`n_states` states and two directions, so it overstates what the next session would
-# show; and the standard errors above treat the opportunities as independent, which those of one
-# half-minute of one venue hardly are. No parameter was fitted here, so nothing can be overfitted,
-# and nothing generalises either: the statement is about this session.
+# show; and the standard errors above treat the opportunities as independent, which one session
+# cannot confirm. No parameter was fitted here, so nothing can be overfitted, and nothing generalises
+# either: the statement is about this session.
 
 # %% [markdown]
 # ## Sweep
