@@ -1,4 +1,7 @@
-"""Simulated order-book sessions with known truth.
+"""Simulated sessions and panels with known truth.
+
+A panel of prices hides one mean-reverting portfolio among random walks; it is returned with the
+panel, so that an estimate can be held against it.
 
 A triangle of three books is quoted around two efficient prices that follow random walks. No
 quote may open a profitable round trip (it is pulled back to break-even first), except where one
@@ -15,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.signal import lfilter
 
-__all__ = ["simulate_triangle"]
+__all__ = ["simulate_basket", "simulate_triangle"]
 
 EPOCH_NS = 1_700_000_000_000_000_000  # start of every simulated session, UTC
 BOOKS = ("BTC/USDT", "ETH/USDT", "ETH/BTC")
@@ -323,3 +327,74 @@ class _Session:
         from labkit._readers import EVENT_COLUMNS
 
         return pd.DataFrame(self.rows, columns=EVENT_COLUMNS)
+
+
+def simulate_basket(
+    seed: int,
+    *,
+    n_assets: int = 5,
+    n_days: int = 2000,
+    cardinality: int = 3,
+    half_life: float = 5.0,
+    spread: float = 2.0,
+) -> dict[str, pd.DataFrame]:
+    """Simulate prices that hide exactly one mean-reverting portfolio.
+
+    The price vector is ``100 + w z[t] + (I - w w') r[t]``: a stationary AR(1) process z along the
+    planted weights w, and n - 1 independent random walks in every other direction. No other
+    combination of the prices reverts to a mean.
+
+    Parameters
+    ----------
+    seed : int
+        Of numpy's default generator; the same seed gives the same tables.
+    n_assets, n_days : int
+        Columns and rows of the panel.
+    cardinality : int
+        Assets with a planted weight other than zero, from 2 to `n_assets`. Their magnitudes differ
+        by at most a factor of three before w is scaled to unit length.
+    half_life : float
+        Of z, in days.
+    spread : float
+        Stationary standard deviation of z, in daily standard deviations of the random walks.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        `prices` (n_days x n_assets, business days from 2000-01-03) and `planted` (one column
+        `weight` of unit Euclidean length, the entry of largest magnitude positive).
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of range.
+
+    Examples
+    --------
+    >>> panel = simulate_basket(1)
+    >>> panel["prices"].shape, int((panel["planted"]["weight"] != 0).sum())
+    ((2000, 5), 3)
+    """
+    _positive(half_life=half_life, spread=spread)
+    if not 2 <= cardinality <= n_assets:
+        raise ValueError(f"cardinality must be from 2 to n_assets, got {cardinality}")
+    if n_days < 2:
+        raise ValueError(f"n_days must be at least 2, got {n_days}")
+    random = np.random.default_rng(seed)
+    members = random.choice(n_assets, cardinality, replace=False)
+    weights = np.zeros(n_assets)
+    weights[members] = random.uniform(1, 3, cardinality) * random.choice([-1, 1], cardinality)
+    weights /= np.linalg.norm(weights)
+    weights *= np.sign(weights[np.abs(weights).argmax()])
+    phi = 0.5 ** (1 / half_life)
+    shocks = random.normal(0, spread * math.sqrt(1 - phi**2), n_days)
+    shocks[0] = random.normal(0, spread)
+    reverting = lfilter([1.0], [1.0, -phi], shocks)
+    walks = random.normal(size=(n_days, n_assets)).cumsum(axis=0)
+    prices = 100 + np.outer(reverting, weights) + walks - np.outer(walks @ weights, weights)
+    names = pd.Index([f"asset {i + 1}" for i in range(n_assets)])
+    days = pd.bdate_range("2000-01-03", periods=n_days, name="date")
+    return {
+        "prices": pd.DataFrame(prices, days, names),
+        "planted": pd.DataFrame({"weight": weights}, names),
+    }

@@ -124,7 +124,10 @@ def data_fetch(
     if bool(names) == everything:
         raise typer.BadParameter("give the names of data sets, or --all")
     table = _data.catalogue()
-    for name in names or table.index[table["place"] == ""]:
+    missing = table[table["place"] == ""]
+    for name in missing.index[missing["url"] == ""] if everything else ():
+        out.print(f"{name}: no published address, left out")
+    for name in names or missing.index[missing["url"] != ""]:
         for path in _data.fetch(name, progress=out.is_terminal):
             out.print(str(path), soft_wrap=True)
 
@@ -176,7 +179,8 @@ def doctor() -> None:
         found = next((tool for tool in tools if shutil.which(tool)), None)
         table.add_row(found or tools[0], "yes" if found else "no", "" if found else use)
     for dataset, row in _data.catalogue().iterrows():
-        missing = "" if row["place"] else f"labkit data fetch {dataset}"
+        remedy = f"labkit data fetch {dataset}" if row["url"] else "name its folder in a mirror"
+        missing = "" if row["place"] else remedy
         table.add_row(f"data: {dataset}", row["place"] or "not at hand", missing)
     out.print(table)
 

@@ -1,9 +1,10 @@
 """Data sets: what there is, where it comes from, and the one way to load it.
 
 `data/registry.toml` names every set with its public origin, licence, units, known defects and
-the SHA-256 of each file. `load` looks in the project (simulated sets), in the local cache, then
-in the mirror folder named by `LABKIT_DATA_MIRROR`, and checks the hash every time. It never
-downloads and never puts another set in the place of one that is missing.
+the SHA-256 of each file. `load` looks in the project (simulated sets), in the installed package
+that carries the set, in the local cache, then in the mirror folder named by
+`LABKIT_DATA_MIRROR`, and checks the hash every time. It never downloads and never puts another
+set in the place of one that is missing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import html
+import importlib.util
 import os
 import tomllib
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labkit._paths import project_root
 from labkit._readers import READERS
-from labkit._simulate import simulate_triangle
+from labkit._simulate import simulate_basket, simulate_triangle
 from labkit.errors import DataCorrupt, DataUnavailable
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "fetch",
     "load",
     "locate",
+    "simulate_basket",
     "simulate_triangle",
     "verify",
 ]
@@ -67,6 +70,7 @@ class Entry(_Strict):
     units: str
     checks: str = ""
     defects: list[str] = []
+    package: str | None = None  # the installed package that carries the files, where one does
     reader: str
     files: list[DataFile] = Field(min_length=1)
 
@@ -96,6 +100,11 @@ def _folders(name: str, entry: Entry) -> Iterator[tuple[str, Path]]:
     if entry.kind == "simulated":
         yield "project", project_root() / "data" / "simulated" / name
         return
+    if entry.package:
+        found = importlib.util.find_spec(entry.package)
+        for folder in (found and found.submodule_search_locations) or ():
+            yield "package", Path(folder)
+        return
     yield "cache", cache_folder() / name
     mirror = os.environ.get("LABKIT_DATA_MIRROR")
     if mirror:
@@ -103,9 +112,10 @@ def _folders(name: str, entry: Entry) -> Iterator[tuple[str, Path]]:
 
 
 def locate(name: str) -> tuple[str, list[Path]] | None:
-    """Where the files of a set are: `("project" | "cache" | "mirror", paths)`, or None.
+    """Where the files of a set are, or None: the place and the paths.
 
-    A file may be stored as published or compressed, with `.gz` added to its name.
+    The place is `"project"`, `"package"`, `"cache"` or `"mirror"`. A file may be stored as
+    published or compressed, with `.gz` added to its name.
 
     Raises
     ------
@@ -173,7 +183,7 @@ class Dataset:
     tables : dict of str to DataFrame
         What the reader made of the files, for instance `events` and `markets`.
     place : str
-        Where it was found: `"project"`, `"cache"` or `"mirror"`.
+        Where it was found: `"project"`, `"package"`, `"cache"` or `"mirror"`.
     """
 
     name: str
@@ -234,7 +244,7 @@ def _announce(name: str, entry: Entry) -> None:
 
 
 def load(name: str) -> Dataset:
-    """Load a data set from the project, the cache or the mirror, with its hash checked.
+    """Load a data set from where it is at hand, with its hash checked.
 
     Parameters
     ----------
@@ -264,10 +274,7 @@ def load(name: str) -> Dataset:
     entry = _entry(name)
     found = locate(name)
     if found is None:
-        raise DataUnavailable(
-            f"{name} is not at hand. Get it with: labkit data fetch {name} "
-            "(or name a folder that has it in LABKIT_DATA_MIRROR)"
-        )
+        raise DataUnavailable(f"{name} is not at hand. {_remedy(name, entry)}")
     place, paths = found
     contents = {
         file.name: _content(file, path, place)
@@ -275,6 +282,17 @@ def load(name: str) -> Dataset:
     }
     _announce(name, entry)
     return Dataset(name, entry, READERS[entry.reader](contents), place)
+
+
+def _remedy(name: str, entry: Entry) -> str:
+    if entry.package:
+        return f"It comes with the package {entry.package}, which is not installed"
+    if any(file.url is None for file in entry.files):
+        return "It has no published address: name a folder that has it in LABKIT_DATA_MIRROR"
+    return (
+        f"Get it with: labkit data fetch {name} "
+        "(or name a folder that has it in LABKIT_DATA_MIRROR)"
+    )
 
 
 def fetch(name: str, *, progress: bool = False) -> list[Path]:
@@ -304,8 +322,9 @@ def fetch(name: str, *, progress: bool = False) -> list[Path]:
     import pooch  # only here: it brings a progress bar that warns in a notebook
 
     entry = _entry(name)
-    if entry.kind == "simulated":
-        return locate(name)[1] if available(name) else _missing(name, "it is part of the project")
+    if entry.kind == "simulated" or entry.package:
+        source = f"the package {entry.package}" if entry.package else "the project"
+        return locate(name)[1] if available(name) else _missing(name, f"it is part of {source}")
     paths = []
     for file in entry.files:
         if file.url is None:
@@ -336,7 +355,7 @@ def verify(name: str) -> str:
     Returns
     -------
     str
-        Where it was found: `"project"`, `"cache"` or `"mirror"`.
+        Where it was found: `"project"`, `"package"`, `"cache"` or `"mirror"`.
 
     Raises
     ------
@@ -353,8 +372,8 @@ def catalogue() -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `name`: title, kind, provider, origin, licence, terms, period, time_zone,
-        units, checks, defects, reader and `place` (`"project"`, `"cache"`, `"mirror"`, or empty
-        when the set is not at hand).
+        units, checks, defects, package, reader and `place` (`"project"`, `"package"`,
+        `"cache"`, `"mirror"`, or empty when the set is not at hand).
 
     Examples
     --------
@@ -365,7 +384,8 @@ def catalogue() -> pd.DataFrame:
     for name, entry in _registry().items():
         found = locate(name)
         rows[name] = {
-            **entry.model_dump(exclude={"files", "defects"}),
+            **entry.model_dump(exclude={"files", "defects", "package"}),
+            "package": entry.package or "",
             "defects": "; ".join(entry.defects),
             "sha256": ", ".join(file.sha256 for file in entry.files),
             "url": ", ".join(file.url for file in entry.files if file.url),

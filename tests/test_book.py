@@ -65,6 +65,7 @@ SET = {
     "units": "USD",
     "checks": "",
     "defects": "gaps",
+    "url": "https://example.org/a_b/c.csv",
     "place": "",
 }
 FRAGMENTS = dict.fromkeys(book.FRAGMENTS, "text\n")
@@ -321,7 +322,8 @@ def test_a_ledger_that_says_nothing_is_an_error(rows: list[dict], message: str) 
 
 
 def test_catalogue_has_a_section_for_each_set() -> None:
-    sets = pd.DataFrame({"real": SET, "made": {**SET, "kind": "simulated", "place": "project"}}).T
+    made = {**SET, "kind": "simulated", "place": "project", "url": ""}
+    sets = pd.DataFrame({"real": SET, "made": made}).T
     page = book.catalogue_markdown(sets)
     assert page.count("\n## ") == 2
     assert "labkit data fetch real" in page

@@ -368,6 +368,7 @@ def ledger_markdown(rows: pd.DataFrame) -> str:
 
 PLACES = {
     "project": "part of the project",
+    "package": "inside an installed package",
     "cache": "at hand when this page was built (cache)",
     "mirror": "at hand when this page was built (mirror)",
     "": "not at hand when this page was built",
@@ -392,7 +393,7 @@ def catalogue_markdown(sets: pd.DataFrame) -> str:
             if text:
                 lines.append(f":{title}: {link(text)}")
         lines.append(f":Here: {PLACES[row['place']]}")
-        if row["kind"] != "simulated":
+        if row["url"]:
             lines.append(f":Get it: `labkit data fetch {name}`")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
