@@ -773,24 +773,25 @@ def test_values_satisfy_the_variational_inequalities(case, stopped):
         return gain(x)
 
     def drift(function, x, h):
-        """Generator less rate, by differences."""
-        up, at, down = (function(x + k * h) for k in (1, 0, -1))
-        slope, bend = (up - down) / (2 * h), (up - 2 * at + down) / h**2
-        return theta * (mu - x) * slope + sigma**2 / 2 * bend - case["rate"] * at
+        """Generator less rate, by differences of fourth order."""
+        at = np.array([function(x + k * h) for k in (-2, -1, 0, 1, 2)])
+        slope = at @ [1, -8, 0, 8, -1] / (12 * h)
+        bend = at @ [-1, 16, -30, 16, -1] / (12 * h**2)
+        return theta * (mu - x) * slope + sigma**2 / 2 * bend - case["rate"] * at[2]
 
     scale, h = theta * deviation, 5e-3 * deviation
     least = stop + 0.05 * deviation if stopped else levels.entry - 2 * deviation
     for x in np.linspace(least, levels.exit + deviation, 37):
-        if min(abs(x - edge) for edge in (top, low, high)) < 2 * h:
+        if min(abs(x - edge) for edge in (top, low, high)) < 3 * h:
             continue
         holding, idle = drift(value, x, h), drift(waiting, x, h)
         assert value(x) >= x - cost - 1e-9 * deviation
         assert waiting(x) >= max(gain(x), 0) - 1e-9 * deviation
-        assert holding <= 1e-4 * scale and idle <= 1e-4 * scale
+        assert holding <= 1e-5 * scale and idle <= 1e-5 * scale
         if x < top:
-            assert abs(holding) <= 1e-4 * scale
+            assert abs(holding) <= 1e-5 * scale
         if not low <= x <= high:
-            assert abs(idle) <= 1e-4 * scale
+            assert abs(idle) <= 1e-5 * scale
 
 
 def test_a_stop_loss_far_away_changes_nothing():
