@@ -41,6 +41,7 @@ __all__ = [
 _EXACT = 1e-13
 # exp(y**2), the order of a variance of passage times, leaves float64 a little beyond this.
 _FARTHEST = 26.0
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 
 
 def _number(name: str, value: Any) -> float:
@@ -292,7 +293,7 @@ def fit_many(
     Raises
     ------
     ValueError, TypeError
-        As `fit`; the message names the row and the place.
+        As `fit`; ``x[i, t]`` in the message is value t of series i.
 
     Examples
     --------
@@ -303,6 +304,10 @@ def fit_many(
     names = x.columns if isinstance(x, pd.DataFrame) else None
     values = _values(x, "(m, n + 1), or (n + 1, m) for a table", 2)
     rows = np.ascontiguousarray(values if names is None else values.T)
+    if rows.shape[1] < 4:
+        raise ValueError(
+            f"x must have at least 4 values a series (3 transitions), got {rows.shape[1]}"
+        )
     table = _estimates(rows, _positive("dt", dt), _confidence(confidence))
     return pd.DataFrame(table, index=names if names is not None else range(len(rows)))
 
@@ -397,23 +402,32 @@ def simulate(
 # Passage times, in y. A passage downwards is one upwards of the process mirrored at its level.
 
 
-def _integrate(function: Callable[[float], float], low: float, high: float) -> float:
-    """The integral of a function that is smooth on the scale of 1 + abs(y)."""
-    total = 0.0
-    if low < -1:
-        top = min(high, -1.0)
-        total += integrate.quad(
-            lambda s: function(-math.exp(s)) * math.exp(s),
-            math.log(-top),
-            math.log(-low),
-            epsabs=0,
-            epsrel=1e-12,
-            limit=200,
-        )[0]
-    if high > -1:
-        bottom = max(low, -1.0)
-        total += integrate.quad(function, bottom, high, epsabs=0, epsrel=1e-12, limit=200)[0]
+def _quad(function: Callable[[float], float], low: float, high: float) -> NDArray[np.float64]:
+    """The integral and a bound of its error."""
+    return np.array(
+        integrate.quad(function, low, high, epsabs=0, epsrel=1e-12, limit=200, full_output=1)[:2]
+    )
+
+
+def _integrate(function: Callable[[float], float], low: float, high: float) -> NDArray[np.float64]:
+    """As `_quad`, of a function that is smooth on the scale of 1 + abs(y)."""
+    total = np.zeros(2)
+    if low < min(2 * high, -1.0):
+        middle = min(high, -1.0)
+        ends = math.log(-middle), math.log(-low)
+        total += _quad(lambda s: function(-math.exp(s)) * math.exp(s), *ends)
+        low = middle
+    if low < high:
+        total += _quad(function, low, high)
     return total
+
+
+def _known(total: NDArray[np.float64]) -> float:
+    """The value of an integral, where rounding has not stopped it far short of its tolerance."""
+    value, error = total.tolist()
+    if not error <= 1e-8 * abs(value):
+        raise ArithmeticError(f"a passage time is known to {error:g} only, of {value:g}")
+    return value
 
 
 def _mills(y: float) -> float:
@@ -423,7 +437,7 @@ def _mills(y: float) -> float:
 
 def _passage_mean(low: float, high: float) -> float:
     """``theta E[T]`` from `low` up to `high`."""
-    return math.sqrt(math.pi / 2) * _integrate(_mills, low, high)
+    return math.sqrt(math.pi / 2) * _known(_integrate(_mills, low, high))
 
 
 def _tail(y: float) -> float:
@@ -431,20 +445,27 @@ def _tail(y: float) -> float:
     return -math.hypot(min(y, 0.0), 9.4)
 
 
-def _passage_variance(low: float, high: float) -> float:
-    r"""``theta**2 Var[T]`` from `low` up to `high`.
+def _growth(low: float, high: float, u: float) -> float:
+    r"""``\int_low^high exp((v**2 - u**2) / 2) dv``."""
+    if (high - low) * (1 + max(abs(low), abs(high))) < 0.5:
+        # Where a difference of Dawson functions would cancel, ten nodes are exact.
+        v = (low + high) / 2 + (high - low) / 2 * _NODES
+        return float(_WEIGHTS @ np.exp((v * v - u * u) / 2)) * (high - low) / 2
 
-    The order of integration is exchanged, for ``\int exp(v**2 / 2) dv`` is a Dawson function.
-    """
-
-    def weight(v: float, u: float) -> float:
+    def until(v: float) -> float:
         return math.exp((v * v - u * u) / 2) * float(special.dawsn(v / math.sqrt(2)))
 
-    def density(u: float) -> float:
-        return _mills(u) ** 2 * (weight(high, u) - weight(max(low, u), u))
+    return math.sqrt(2) * (until(high) - until(low))
 
-    below = _integrate(density, _tail(low), low)
-    return math.pi * math.sqrt(2) * (below + _integrate(density, low, high))
+
+def _passage_variance(low: float, high: float) -> float:
+    """``theta**2 Var[T]`` from `low` up to `high`, the order of the two integrals exchanged."""
+
+    def density(u: float) -> float:
+        return _mills(u) ** 2 * _growth(max(low, u), high, u)
+
+    both = _integrate(density, _tail(low), low) + _integrate(density, low, high)
+    return math.pi * _known(both)
 
 
 def _passage_variance_slope(y: float) -> float:
@@ -453,7 +474,7 @@ def _passage_variance_slope(y: float) -> float:
     def density(u: float) -> float:
         return _mills(u) ** 2 * math.exp((y * y - u * u) / 2)
 
-    return math.pi * _integrate(density, _tail(y), y)
+    return math.pi * _known(_integrate(density, _tail(y), y))
 
 
 def _passage(theta: Any, mu: Any, sigma: Any, start: Any, level: Any) -> tuple[float, float, float]:
@@ -624,8 +645,8 @@ class BertramThresholds:
 
 
 def _cycle_mean(low: float, high: float) -> float:
-    """``theta E[T]`` from `low` up to `high` and back: ``pi (erfi(high / sqrt 2) - erfi(...))``."""
-    return math.pi * float(np.diff(special.erfi(np.array([low, high]) / math.sqrt(2)))[0])
+    """``theta E[T]`` from `low` up to `high` and back."""
+    return math.sqrt(2 * math.pi) * _growth(low, high, 0.0)
 
 
 def _cycle_variance(low: float, high: float) -> float:
@@ -702,7 +723,7 @@ def bertram_cycle(
     mean = _cycle_mean(low, high) / theta
     variance = _cycle_variance(low, high) / theta**2
     profit = exit_ - entry - cost
-    spread = abs(profit) * math.sqrt(variance / mean**3)
+    spread = abs(profit) * math.sqrt(variance / mean) / mean
     return BertramThresholds(
         entry=entry,
         exit=exit_,

@@ -265,6 +265,8 @@ def test_bad_series_among_many_are_named():
             fit_many(np.array([good, bad]))
     with pytest.raises(ValueError, match=r"^x must have shape"):
         fit_many(good)
+    with pytest.raises(ValueError, match=r"^x must have at least 4 values"):
+        fit_many(pd.DataFrame({"a": good[:3]}))
 
 
 # Simulation
@@ -415,6 +417,17 @@ def test_probability_of_passage_has_the_mean_of_passage():
     assert second - survival**2 == pytest.approx(variance, rel=1e-6)
 
 
+@pytest.mark.parametrize("start", [-20.0, -3.0, 0.0, 3.0])
+def test_moments_of_short_passages_are_additive(start):
+    root, step = math.sqrt(2), 1e-4
+    for function in (first_passage_mean, first_passage_variance):
+        parts = [function(1, 0, root, start + k * step, start + (k + 1) * step) for k in range(4)]
+        whole = function(1, 0, root, start, start + 4 * step)
+        assert sum(parts) == pytest.approx(whole, rel=1e-9)
+        tiny = function(1, 0, root, start, start + 1e-10)
+        assert tiny / 1e-10 == pytest.approx(parts[0] / step, rel=1e-3)
+
+
 def test_limits_of_passages():
     assert first_passage_mean(1, 0, 1, 0.7, 0.7) == first_passage_variance(1, 0, 1, 2, 2) == 0
     probability = first_passage_probability(2.0, 1.0, 0.5, 3.0, [0.0, 0.5, np.inf])
@@ -535,7 +548,7 @@ def test_no_pair_of_thresholds_beats_the_symmetric_optimum(cost, objective, risk
     assert best.entry + best.exit == pytest.approx(2.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("cost", [1e-7, 1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("cost", [1e-7, 1e-3, 1.0, 45.0])
 def test_every_cost_has_an_optimum_with_a_profit(cost):
     process = (1.0, 0.0, math.sqrt(2))
     best = bertram_thresholds(*process, cost)
