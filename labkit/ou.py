@@ -521,6 +521,8 @@ def first_passage_mean(theta: float, mu: float, sigma: float, start: float, leve
     ValueError
         A parameter is out of range, or `level` lies beyond mu by more than 26 stationary standard
         deviations.
+    ArithmeticError
+        The integral is not known to 8 digits.
 
     Examples
     --------
@@ -552,7 +554,7 @@ def first_passage_variance(
 
     Raises
     ------
-    ValueError
+    ValueError, ArithmeticError
         As `first_passage_mean`.
 
     Examples
