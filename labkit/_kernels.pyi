@@ -9,6 +9,7 @@ __all__ = [
     "find_cycle",
     "imbalance",
     "microprice",
+    "ou_fit",
     "parse_orderbook",
     "rebuild_books",
     "route_outcome",
@@ -60,3 +61,4 @@ def triangular_route(
     lots: NDArray[np.float64],
     max_size: SupportsFloat,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def ou_fit(x: NDArray[np.float64], dt: SupportsFloat) -> NDArray[np.float64]: ...

@@ -367,3 +367,85 @@ def test_arguments_are_not_changed():
         module.best_cycle(rates, 4)
         module.find_cycle(rates, 1e-9)
     np.testing.assert_array_equal(rates, before)
+
+
+# Ornstein-Uhlenbeck: the sums are taken in another order, so the last digits may differ.
+
+
+def assert_same_fit(x, dt):
+    rust, python = both("ou_fit", x, dt)
+    if isinstance(rust, Exception) or isinstance(python, Exception):
+        assert_same("ou_fit", x, dt)
+        return
+    assert (rust.dtype, rust.shape) == (python.dtype, python.shape)
+    assert rust.flags.c_contiguous and rust.flags.writeable
+    n = x.shape[1] - 1
+    _, _, _, beta, mean, drift, sxx, rss = python.T
+    # What one rounding of the data moves each number by, times the terms in a sum.
+    spread = np.sqrt(sxx / n) + np.abs(drift)
+    total = rss + beta**2 * sxx + n * drift**2
+    slope = np.sqrt(total / sxx) + np.abs(beta)
+    for column, scale in ((3, slope), (4, spread + np.abs(mean)), (6, sxx), (7, total)):
+        assert (np.abs(rust[:, column] - python[:, column]) <= 1e-9 * scale).all(), column
+    np.testing.assert_allclose(rust[:, 5], drift, rtol=1e-15)
+    # theta, mu and sigma follow from those; where beta is rounding, so are they.
+    clear = (np.abs(beta) > 1e-3 * slope) & (rss > 1e-3 * total) & (beta > -0.99)
+    np.testing.assert_allclose(rust[clear, 0], python[clear, 0], rtol=1e-5, atol=0)
+    np.testing.assert_allclose(rust[clear, 2], python[clear, 2], rtol=1e-5, atol=0)
+    offset = np.abs(rust[clear, 1] - python[clear, 1])
+    assert (offset <= 1e-5 * (spread + np.abs(drift / beta) + np.abs(mean))[clear]).all()
+
+
+values = st.one_of(st.floats(-100, 100, width=32), st.sampled_from([0.0, 1.0]))
+series = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9).flatmap(
+    lambda shape: hnp.arrays(np.float64, shape, elements=values)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(series, st.floats(1e-3, 10))
+@example(np.ones((2, 5)), 1.0)
+@example(np.array([[1.0, 1, 1, 2], [1, np.nan, 1, 2]]), 1.0)
+@example(np.array([[1.0, 1, 1, 2], [1e200, -1e200, 1e200, 0]]), 1.0)
+@example(np.array([[0.0, 1, 0, 1, 0]]), 1.0)
+@example(np.zeros((0, 4)), 1.0)
+def test_ou_fit(x, dt):
+    assert_same_fit(x, dt)
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.99, 1.0])
+@pytest.mark.parametrize("columns", [4, 17, 1000])
+def test_ou_fit_of_paths(phi, columns):
+    x = np.random.default_rng(columns).normal(size=(50, columns))
+    for t in range(1, columns):
+        x[:, t] += phi * x[:, t - 1]
+    assert_same_fit(x + np.arange(50)[:, None] * 1e3, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("x", "dt", "error", "argument"),
+    [
+        (np.ones(5), 1.0, ValueError, "x must have shape"),
+        (np.ones((2, 3)), 1.0, ValueError, "x must have at least 4 columns"),
+        (np.ones((2, 5), np.float32), 1.0, TypeError, "x"),
+        ([[1.0, 2, 1, 3]], 1.0, TypeError, "x"),
+        (np.array([[1.0, 2, 1, 3], [1, np.inf, 2, 1]]), 1.0, ValueError, "x[1, 1] must be finite"),
+        (np.array([[1.0, 2, 1, 3], [1, 1, 1, 2]]), 1.0, ValueError, "x[1] must vary before"),
+        (np.array([[1.0, 2, 1, 1e200]]), 1.0, ValueError, "x[0] must vary by less"),
+        *[(np.eye(4), dt, ValueError, "dt") for dt in (0.0, -1.0, np.nan, np.inf)],
+        (np.eye(4), None, TypeError, "dt"),
+    ],
+)
+def test_ou_fit_refuses_alike(x, dt, error, argument):
+    for raised in both("ou_fit", x, dt):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(argument), raised
+
+
+def test_ou_fit_copies_what_is_strided():
+    x = np.random.default_rng(3).normal(size=(20, 6))
+    assert_same_fit(np.asfortranarray(x), 1.0)
+    assert_same_fit(x[::3, ::-1], 1.0)
+    np.testing.assert_array_equal(
+        _kernels.ou_fit(x[::3], 1.0), _kernels.ou_fit(np.ascontiguousarray(x[::3]), 1.0)
+    )

@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import reference
+from labkit import ou, reference
 from labkit._backend import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -433,6 +433,90 @@ def rebuild_books() -> Iterator[Case]:
         ),
         target=0.67,
     )
+
+
+# Ornstein-Uhlenbeck
+
+
+def mean_reverting(rows: int, columns: int) -> np.ndarray:
+    """Sampled Ornstein-Uhlenbeck processes with phi = 0.99."""
+    return ou.simulate(1.0, 3.0, 0.2, dt=0.01, n_steps=columns - 1, n_paths=rows, seed=rows)
+
+
+def numba_ou(numba: ModuleType, x: np.ndarray, fastmath: bool):
+    """One pass with the same three sums, and the same numbers from them."""
+
+    @numba.njit(fastmath=fastmath)
+    def fit(x, dt):
+        n = x.shape[1] - 1
+        out = np.empty((len(x), 8))
+        for i in range(len(x)):
+            y = yy = dd = 0.0
+            first = x[i, 0]
+            for t in range(n):
+                level, step = x[i, t] - first, x[i, t + 1] - x[i, t]
+                y += level
+                yy += level * level
+                dd += step * step
+            last = x[i, n] - first
+            mean, drift = y / n, last / n
+            sxx = yy - n * mean * mean
+            sxd = 0.5 * (last * last - dd) - mean * last
+            beta = sxd / sxx
+            rss = dd - n * drift * drift - beta * sxd
+            theta = -math.log1p(beta) / dt
+            out[i, 0] = theta
+            out[i, 1] = first + mean - drift / beta
+            out[i, 2] = math.sqrt(rss / n * 2 * theta / (-beta * (2 + beta)))
+            out[i, 3] = beta
+            out[i, 4] = first + mean
+            out[i, 5] = drift
+            out[i, 6] = sxx
+            out[i, 7] = rss
+        return out
+
+    return lambda: fit(x, 0.01)
+
+
+def statsmodels_ou(ar_model: ModuleType, x: np.ndarray):
+    """Constant and coefficient of the AR(1), as phi - 1 in the place of ours."""
+
+    def fit():
+        constant, phi = ar_model.AutoReg(x[0], 1, trend="c").fit().params
+        return np.array([[-math.log(phi) / 0.01, constant / (1 - phi)]])
+
+    return fit
+
+
+@topic
+def ornstein_uhlenbeck() -> Iterator[Case]:
+    for name, rows, columns in (
+        ("1 series of 1,000,000", 1, 1_000_000),
+        ("10,000 series of 1,000", 10_000, 1_000),
+    ):
+        x = mean_reverting(rows, columns)
+        peers = {
+            "numba one pass, fastmath (no check of input)": using(
+                "numba", lambda m, x=x: numba_ou(m, x, True)
+            ),
+            "numba one pass (no check of input)": using(
+                "numba", lambda m, x=x: numba_ou(m, x, False)
+            ),
+        }
+        if rows == 1:
+            peers["statsmodels AutoReg"] = using(
+                "statsmodels.tsa.ar_model", lambda m, x=x: statsmodels_ou(m, x)
+            )
+        for peer, theirs in peers.items():
+            yield Case(
+                kernel="OU fit",
+                workload=name,
+                peer=peer,
+                ours=lambda x=x: kernels.ou_fit(x, 0.01),
+                theirs=theirs,
+                agree=lambda a, b: np.allclose(a[:, : b.shape[1]], b, rtol=1e-7, atol=0),
+                target=1.0,
+            )
 
 
 # Report

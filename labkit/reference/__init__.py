@@ -12,12 +12,14 @@ from labkit.reference.orderbook import (
     sort_levels,
     walk_levels,
 )
+from labkit.reference.ou import ou_fit
 
 __all__ = [
     "best_cycle",
     "find_cycle",
     "imbalance",
     "microprice",
+    "ou_fit",
     "parse_orderbook",
     "rebuild_books",
     "route_outcome",

@@ -4,5 +4,6 @@ mod error;
 
 pub mod arbitrage;
 pub mod orderbook;
+pub mod ou;
 
 pub use error::Error;

@@ -8,10 +8,12 @@ use pyo3::prelude::*;
 mod arbitrage;
 mod arrays;
 mod orderbook;
+mod ou;
 
 #[pymodule]
 fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     orderbook::register(m)?;
-    arbitrage::register(m)
+    arbitrage::register(m)?;
+    ou::register(m)
 }
