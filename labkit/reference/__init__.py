@@ -4,6 +4,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
     microprice,
@@ -15,13 +16,16 @@ from labkit.reference.orderbook import (
 
 __all__ = [
     "best_cycle",
+    "best_subset",
     "find_cycle",
+    "greedy_path",
     "imbalance",
     "microprice",
     "parse_orderbook",
     "rebuild_books",
     "route_outcome",
     "sort_levels",
+    "swap_subset",
     "triangular_route",
     "walk_levels",
 ]

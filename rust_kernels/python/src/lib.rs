@@ -7,11 +7,13 @@ use pyo3::prelude::*;
 
 mod arbitrage;
 mod arrays;
+mod meanrev;
 mod orderbook;
 
 #[pymodule]
 fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     orderbook::register(m)?;
-    arbitrage::register(m)
+    arbitrage::register(m)?;
+    meanrev::register(m)
 }
