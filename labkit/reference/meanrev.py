@@ -64,7 +64,8 @@ def _pencil(predicted: Any, covariance: Any) -> tuple[Matrix, Matrix, float]:
         raise ValueError(f"covariance must have shape {m.shape}, got {gamma.shape}")
     m, gamma = _symmetric("predicted", m), _symmetric("covariance", gamma)
     _factor(gamma)
-    return m, gamma, TIE * np.abs(np.diag(m) / np.diag(gamma)).max()
+    spread = np.sqrt(np.diag(gamma))
+    return m, gamma, TIE * float(np.abs(m / np.outer(spread, spread)).max())
 
 
 def _least(predicted: Matrix, covariance: Matrix, support: Iterable[int]) -> float:

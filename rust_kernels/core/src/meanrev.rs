@@ -13,9 +13,11 @@
 //! Two values that differ by less than [`TIE`] of the largest predictability of a single asset are
 //! equal; of equal choices the first counts, by index.
 
+mod arrow;
 mod dense;
 mod greedy;
 mod pencil;
+mod rotate;
 mod subset;
 
 pub use greedy::greedy_path;

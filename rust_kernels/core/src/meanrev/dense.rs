@@ -150,6 +150,55 @@ fn is_definite(diagonal: &[f64], beside: &[f64], x: f64) -> bool {
     pivot > 0.0
 }
 
+/// All eigenvalues, ascending, and eigenvectors as rows, by cyclic Jacobi rotations.
+pub(super) fn jacobi(mut a: Vec<f64>, k: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut vectors: Vec<f64> = (0..k * k)
+        .map(|at| if at / k == at % k { 1.0 } else { 0.0 })
+        .collect();
+    let norm = dot(&a, &a).sqrt();
+    // Sweeps converge quadratically; the bound is far above what any matrix needs.
+    for _ in 0..60 {
+        let mut largest = 0.0_f64;
+        for p in 0..k {
+            for q in p + 1..k {
+                largest = largest.max(a[p * k + q].abs());
+                annihilate(&mut a, &mut vectors, k, p, q);
+            }
+        }
+        if largest <= 1e-3 * f64::EPSILON * norm {
+            break;
+        }
+    }
+    let mut order: Vec<usize> = (0..k).collect();
+    order.sort_by(|&i, &j| a[i * k + i].total_cmp(&a[j * k + j]));
+    let rows = order.iter().flat_map(|&i| &vectors[i * k..(i + 1) * k]);
+    let rows = rows.copied().collect();
+    (order.iter().map(|&i| a[i * k + i]).collect(), rows)
+}
+
+/// The rotation that makes entry (p, q) zero.
+fn annihilate(a: &mut [f64], vectors: &mut [f64], k: usize, p: usize, q: usize) {
+    let beside = a[p * k + q];
+    if beside == 0.0 {
+        return;
+    }
+    let half = 0.5 * (a[q * k + q] - a[p * k + p]);
+    let tan = beside / (half + half.hypot(beside).copysign(half));
+    let cos = 1.0 / tan.hypot(1.0);
+    let sin = cos * tan;
+    for i in 0..k {
+        let (x, y) = (a[i * k + p], a[i * k + q]);
+        a[i * k + p] = cos * x - sin * y;
+        a[i * k + q] = sin * x + cos * y;
+    }
+    for matrix in [a, vectors] {
+        let (head, tail) = matrix.split_at_mut(q * k);
+        for (x, y) in head[p * k..(p + 1) * k].iter_mut().zip(&mut tail[..k]) {
+            (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

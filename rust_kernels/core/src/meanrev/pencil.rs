@@ -47,8 +47,11 @@ impl Pencil {
                 *gamma *= unit[row] * unit[j];
             }
         }
-        let single = (0..n).map(|i| (m[i * n + i] / gamma[i * n + i]).abs());
-        let tie = TIE * single.fold(0.0, f64::max);
+        let spread: Vec<f64> = (0..n).map(|i| gamma[i * n + i].sqrt()).collect();
+        let largest = m.iter().enumerate().fold(0.0_f64, |top, (at, x)| {
+            top.max(x.abs() / (spread[at / n] * spread[at % n]))
+        });
+        let tie = TIE * largest;
         let pencil = Self { m, gamma, n, tie };
         pencil.factor(&(0..n).collect::<Vec<_>>())?;
         Ok(pencil)

@@ -1,6 +1,6 @@
 //! Supports of a given size: the best of all, and the best within one exchange.
 
-use super::greedy::plain;
+use super::greedy::path;
 use super::pencil::{Pencil, Shifted};
 use crate::Error;
 
@@ -19,7 +19,7 @@ pub fn best_subset(
 ) -> Result<(Vec<usize>, f64), Error> {
     let pencil = Pencil::new(predicted, covariance, n)?;
     check_cardinality(n, cardinality)?;
-    let (mut start, _) = plain(&pencil, cardinality)?;
+    let (mut start, _) = path(&pencil, cardinality)?;
     start.sort_unstable();
     let (start, value) = exchanged(&pencil, start)?;
     let mut search = Search::new(&pencil, start, value);

@@ -1,0 +1,351 @@
+//! Eigenvalues and eigenvectors of an arrow: a diagonal matrix bordered by one row and column.
+//!
+//! The eigenvalues of `[[D, r], [r', mu]]` are the roots of the secular function
+//! `f(l) = mu - l - sum_j r_j^2 / (d_j - l)`, which falls from each pole to the next. Every root is
+//! kept as its distance from the nearest pole, so that differences of roots and poles keep their
+//! digits. The border is then computed anew from the roots, which makes the eigenvectors orthogonal
+//! to rounding (Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 16 (1995)):
+//! `r_j^2 = -prod_i (l_i - d_j) / prod_{i != j} (d_i - d_j)`.
+
+/// A rotation of two rows, after which the border has no entry at `idle`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Turn {
+    pub idle: usize,
+    pub kept: usize,
+    pub cos: f64,
+    pub sin: f64,
+}
+
+/// How the eigenvectors of an arrow follow from the unit vectors.
+///
+/// First the turns; then the rows `kept` and the new one, in this order, are multiplied by
+/// `vectors`, whose rows are eigenvectors; the rows `idle` are eigenvectors as they are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spectrum {
+    pub turns: Vec<Turn>,
+    pub idle: Vec<(usize, f64)>,
+    pub kept: Vec<usize>,
+    pub values: Vec<f64>,
+    pub vectors: Vec<f64>,
+}
+
+/// The spectrum of an arrow whose diagonal does not fall.
+pub(super) fn spectrum(diagonal: &[f64], border: &[f64], corner: f64) -> Spectrum {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let (mut d, mut r) = (diagonal.to_vec(), border.to_vec());
+            let (turns, idle, kept) = deflated(&mut d, &mut r, corner);
+            let pick = |from: &[f64]| kept.iter().map(|&j| from[j]).collect::<Vec<_>>();
+            let arrow = Arrow {
+                poles: &pick(&d),
+                border: &pick(&r),
+                corner,
+            };
+            let roots: Vec<Root> = (0..=kept.len()).map(|i| arrow.root(i)).collect();
+            Spectrum {
+                turns,
+                idle: idle.into_iter().map(|j| (j, d[j])).collect(),
+                values: roots.iter().map(|x| arrow.value(x)).collect(),
+                vectors: arrow.vectors(&roots),
+                kept,
+            }
+        },
+    )
+}
+
+/// Rows whose coupling is below rounding, at once or after a turn with a row of almost the same
+/// pole, leave the arrow.
+fn deflated(d: &mut [f64], r: &mut [f64], corner: f64) -> (Vec<Turn>, Vec<usize>, Vec<usize>) {
+    let size = d
+        .iter()
+        .chain(r.iter())
+        .fold(corner.abs(), |x, y| x.max(y.abs()));
+    let tolerance = 8.0 * f64::EPSILON * size;
+    let (mut turns, mut idle, mut kept) = (Vec::new(), Vec::new(), Vec::<usize>::new());
+    for j in 0..d.len() {
+        if r[j].abs() <= tolerance {
+            idle.push(j);
+            continue;
+        }
+        if let Some(&i) = kept.last() {
+            let length = r[i].hypot(r[j]);
+            let (cos, sin) = (r[j] / length, r[i] / length);
+            if ((d[j] - d[i]) * cos * sin).abs() <= tolerance {
+                turns.push(Turn {
+                    idle: i,
+                    kept: j,
+                    cos,
+                    sin,
+                });
+                (r[i], r[j]) = (0.0, length);
+                (d[i], d[j]) = (
+                    cos * cos * d[i] + sin * sin * d[j],
+                    sin * sin * d[i] + cos * cos * d[j],
+                );
+                kept.pop();
+                idle.push(i);
+            }
+        }
+        kept.push(j);
+    }
+    (turns, idle, kept)
+}
+
+/// A root as the pole it is measured from and the distance from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Root {
+    pole: usize,
+    offset: f64,
+}
+
+/// The arrow of poles that rise and a border.
+pub(super) struct Arrow<'a> {
+    pub poles: &'a [f64],
+    pub border: &'a [f64],
+    pub corner: f64,
+}
+
+/// The secular function at a point.
+struct At {
+    value: f64,
+    /// Sum of `(r_j / (d_j - l))^2` over the poles below, and over those above.
+    below: f64,
+    above: f64,
+    /// Sum of the sizes of the terms, of which `value` has the rounding.
+    size: f64,
+}
+
+/// Iterations after which bisection takes turns with the rational step.
+const PATIENCE: usize = 12;
+
+impl Arrow<'_> {
+    /// The root below all poles, looked for from a point between it and them.
+    #[inline(always)]
+    pub fn least_root(&self, from: f64) -> f64 {
+        let (low, _) = self.ends();
+        let offset = self.refine(0, 0, from - self.poles[0], (low, 0.0));
+        self.poles[0] + offset
+    }
+
+    #[inline(always)]
+    fn value(&self, root: &Root) -> f64 {
+        match self.poles.get(root.pole) {
+            Some(pole) => pole + root.offset,
+            None => self.corner,
+        }
+    }
+
+    /// Bounds of the first root from the first pole and of the last root from the last one.
+    #[inline(always)]
+    fn ends(&self) -> (f64, f64) {
+        let (first, last) = (self.poles[0], self.poles[self.poles.len() - 1]);
+        let reach = self.border.iter().map(|r| r * r).sum::<f64>().sqrt();
+        (
+            (self.corner - first).min(0.0) - 2.0 * reach,
+            (self.corner - last).max(0.0) + 2.0 * reach,
+        )
+    }
+
+    /// The root that has i poles below it.
+    #[inline(always)]
+    fn root(&self, i: usize) -> Root {
+        let m = self.poles.len();
+        if m == 0 {
+            return Root {
+                pole: 0,
+                offset: 0.0,
+            };
+        }
+        // Among its own pole alone the first root would be `step` below it, the last one above.
+        let step = |j: usize, away: f64| {
+            let (half, r) = (0.5 * away, self.border[j].abs());
+            match half > 0.0 {
+                true => r * (r / (half + half.hypot(r))),
+                false => half.hypot(r) - half,
+            }
+        };
+        let (pole, start, bracket) = if i == 0 {
+            let start = -step(0, self.corner - self.poles[0]);
+            (0, start, (self.ends().0, 0.0))
+        } else if i == m {
+            let start = step(m - 1, self.poles[m - 1] - self.corner);
+            (m - 1, start, (0.0, self.ends().1))
+        } else {
+            let half = 0.5 * (self.poles[i] - self.poles[i - 1]);
+            match self.at(i, i - 1, half).value > 0.0 {
+                true => (i, -half, (-half, 0.0)),
+                false => (i - 1, half, (0.0, half)),
+            }
+        };
+        Root {
+            pole,
+            offset: self.refine(i, pole, start, bracket),
+        }
+    }
+
+    /// The offset from `pole` of the root with i poles below it.
+    #[inline(always)]
+    fn refine(&self, i: usize, pole: usize, mut offset: f64, bracket: (f64, f64)) -> f64 {
+        let (mut low, mut high) = bracket;
+        for round in 0..100 {
+            let at = self.at(i, pole, offset);
+            if at.value.abs() <= 2.0 * f64::EPSILON * at.size {
+                break;
+            }
+            if at.value > 0.0 {
+                low = offset;
+            } else {
+                high = offset;
+            }
+            let mut next = offset + self.step(i, pole, offset, &at);
+            let inside = next > low && next < high;
+            if !inside || (round > PATIENCE && round % 2 == 0) {
+                next = 0.5 * (low + high);
+            }
+            if (next - offset).abs() <= f64::EPSILON * offset.abs() {
+                offset = next;
+                break;
+            }
+            offset = next;
+        }
+        offset
+    }
+
+    #[inline(always)]
+    fn at(&self, i: usize, pole: usize, offset: f64) -> At {
+        let base = self.poles[pole];
+        let part = |range: std::ops::Range<usize>| {
+            terms(
+                &self.poles[range.clone()],
+                &self.border[range],
+                base,
+                offset,
+            )
+        };
+        let (left, below) = part(0..i);
+        let (right, above) = part(i..self.poles.len());
+        let corner = self.corner - base;
+        At {
+            value: corner - offset - left - right,
+            below,
+            above,
+            size: corner.abs() + offset.abs() + left.abs() + right.abs(),
+        }
+    }
+
+    /// The step to the root of a function with the poles next to it, and with the value of f and
+    /// the slopes of the sums below and above: `c + q / (h - a) + v / (h - b)` between two poles,
+    /// `c - h + v / (h - b)` below the first and `c - h + q / (h - a)` above the last.
+    #[inline(always)]
+    fn step(&self, i: usize, pole: usize, offset: f64, at: &At) -> f64 {
+        let base = self.poles[pole];
+        let away = |j: usize| (self.poles[j] - base) - offset;
+        let f = at.value;
+        if i == 0 {
+            let b = away(0);
+            let c = f + at.above * b;
+            let (sum, root) = (c + b, (c - b).hypot(2.0 * at.above.sqrt() * b));
+            return match sum > 0.0 {
+                true => 2.0 * b * f / (sum + root),
+                false => 0.5 * (sum - root),
+            };
+        }
+        let a = away(i - 1);
+        if i == self.poles.len() {
+            let c = f + at.below * a;
+            let (sum, root) = (c + a, (c - a).hypot(2.0 * at.below.sqrt() * a));
+            return match sum < 0.0 {
+                true => 2.0 * a * f / (sum - root),
+                false => 0.5 * (sum + root),
+            };
+        }
+        let b = away(i);
+        let below = at.below + 1.0;
+        let c = f + below * a + at.above * b;
+        let linear = -f * (a + b) - a * b * (below + at.above);
+        let root = (linear * linear - 4.0 * c * a * b * f).max(0.0).sqrt();
+        match linear > 0.0 {
+            true => -2.0 * a * b * f / (linear + root),
+            false => (root - linear) / (2.0 * c),
+        }
+    }
+
+    /// Orthonormal eigenvectors as rows; the last column belongs to the corner.
+    #[inline(always)]
+    fn vectors(&self, roots: &[Root]) -> Vec<f64> {
+        let m = self.poles.len();
+        let width = m + 1;
+        let mut rows = vec![1.0; width * width];
+        if m == 0 {
+            return rows;
+        }
+        for (row, root) in rows.chunks_exact_mut(width).zip(roots) {
+            let base = self.poles[root.pole];
+            for (x, pole) in row.iter_mut().zip(self.poles) {
+                *x = (base - pole) + root.offset;
+            }
+        }
+        let border = self.border_of_roots(&rows);
+        for row in rows.chunks_exact_mut(width) {
+            let mut square = 1.0;
+            for (x, r) in row.iter_mut().zip(&border) {
+                *x = r / *x;
+            }
+            square += super::dense::dot(&row[..m], &row[..m]);
+            let scale = 1.0 / square.sqrt();
+            row.iter_mut().for_each(|x| *x *= scale);
+        }
+        rows
+    }
+
+    /// The border whose arrow has exactly these roots, from the differences of roots and poles.
+    #[inline(always)]
+    fn border_of_roots(&self, differences: &[f64]) -> Vec<f64> {
+        let m = self.poles.len();
+        let width = m + 1;
+        // The roots next to pole j are j and j + 1.
+        let mut squares: Vec<f64> = (0..m)
+            .map(|j| -differences[j * width + j] * differences[(j + 1) * width + j])
+            .collect();
+        for i in 0..m {
+            let pole = self.poles[i];
+            let lower = &differences[i * width..i * width + m];
+            let upper = &differences[(i + 1) * width..(i + 1) * width + m];
+            for j in 0..i {
+                squares[j] *= upper[j] / (pole - self.poles[j]);
+            }
+            for j in i + 1..m {
+                squares[j] *= lower[j] / (pole - self.poles[j]);
+            }
+        }
+        squares
+            .iter()
+            .zip(self.border)
+            .map(|(square, r)| square.max(0.0).sqrt().copysign(*r))
+            .collect()
+    }
+}
+
+/// Sums of `r^2 / (d - l)` and of `(r / (d - l))^2`, with `d - l = (d - base) - offset`.
+#[inline(always)]
+fn terms(poles: &[f64], border: &[f64], base: f64, offset: f64) -> (f64, f64) {
+    const WIDTH: usize = 8;
+    let (mut sums, mut slopes) = ([0.0; WIDTH], [0.0; WIDTH]);
+    let (p, r) = (poles.chunks_exact(WIDTH), border.chunks_exact(WIDTH));
+    let rest = p.remainder().iter().zip(r.remainder());
+    for (p, r) in p.zip(r) {
+        for k in 0..WIDTH {
+            let part = r[k] / ((p[k] - base) - offset);
+            sums[k] += r[k] * part;
+            slopes[k] += part * part;
+        }
+    }
+    let (mut sum, mut slope) = (sums.iter().sum::<f64>(), slopes.iter().sum::<f64>());
+    for (p, r) in rest {
+        let part = r / ((p - base) - offset);
+        sum += r * part;
+        slope += part * part;
+    }
+    (sum, slope)
+}
