@@ -7,6 +7,8 @@
 //! to rounding (Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 16 (1995)):
 //! `r_j^2 = -prod_i (l_i - d_j) / prod_{i != j} (d_i - d_j)`.
 
+use pulp::{Simd, WithSimd};
+
 /// A rotation of two rows, after which the border has no entry at `idle`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Turn {
@@ -31,27 +33,23 @@ pub(super) struct Spectrum {
 
 /// The spectrum of an arrow whose diagonal does not fall.
 pub(super) fn spectrum(diagonal: &[f64], border: &[f64], corner: f64) -> Spectrum {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let (mut d, mut r) = (diagonal.to_vec(), border.to_vec());
-            let (turns, idle, kept) = deflated(&mut d, &mut r, corner);
-            let pick = |from: &[f64]| kept.iter().map(|&j| from[j]).collect::<Vec<_>>();
-            let arrow = Arrow {
-                poles: &pick(&d),
-                border: &pick(&r),
-                corner,
-            };
-            let roots: Vec<Root> = (0..=kept.len()).map(|i| arrow.root(i)).collect();
-            Spectrum {
-                turns,
-                idle: idle.into_iter().map(|j| (j, d[j])).collect(),
-                values: roots.iter().map(|x| arrow.value(x)).collect(),
-                vectors: arrow.vectors(&roots),
-                kept,
-            }
-        },
-    )
+    let (mut d, mut r) = (diagonal.to_vec(), border.to_vec());
+    let (turns, idle, kept) = deflated(&mut d, &mut r, corner);
+    let pick = |from: &[f64]| kept.iter().map(|&j| from[j]).collect::<Vec<_>>();
+    let arrow = Arrow {
+        poles: &pick(&d),
+        border: &pick(&r),
+        corner,
+    };
+    let (values, vectors) = pulp::Arch::new().dispatch(Solve(&arrow));
+    let idle = idle.into_iter().map(|j| (j, d[j])).collect();
+    Spectrum {
+        turns,
+        idle,
+        kept,
+        values,
+        vectors,
+    }
 }
 
 /// Rows whose coupling is below rounding, at once or after a turn with a row of almost the same
@@ -106,6 +104,31 @@ pub(super) struct Arrow<'a> {
     pub corner: f64,
 }
 
+struct Solve<'a>(&'a Arrow<'a>);
+
+impl WithSimd for Solve<'_> {
+    type Output = (Vec<f64>, Vec<f64>);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        self.0.solve(simd)
+    }
+}
+
+struct LeastRoot<'a>(&'a Arrow<'a>, f64);
+
+impl WithSimd for LeastRoot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let Self(arrow, from) = self;
+        let (low, _) = arrow.ends();
+        let offset = from - arrow.poles[0];
+        arrow.poles[0] + arrow.refine(simd, 0, 0, offset, (low, 0.0))
+    }
+}
+
 /// The secular function at a point.
 struct At {
     value: f64,
@@ -121,19 +144,24 @@ const PATIENCE: usize = 12;
 
 impl Arrow<'_> {
     /// The root below all poles, looked for from a point between it and them.
-    #[inline(always)]
     pub fn least_root(&self, from: f64) -> f64 {
-        let (low, _) = self.ends();
-        let offset = self.refine(0, 0, from - self.poles[0], (low, 0.0));
-        self.poles[0] + offset
+        pulp::Arch::new().dispatch(LeastRoot(self, from))
     }
 
+    /// Eigenvalues, ascending, and eigenvectors as rows.
     #[inline(always)]
-    fn value(&self, root: &Root) -> f64 {
-        match self.poles.get(root.pole) {
-            Some(pole) => pole + root.offset,
-            None => self.corner,
+    fn solve<S: Simd>(&self, simd: S) -> (Vec<f64>, Vec<f64>) {
+        if self.poles.is_empty() {
+            return (vec![self.corner], vec![1.0]);
         }
+        let (mut roots, mut values) = (Vec::new(), Vec::new());
+        for i in 0..=self.poles.len() {
+            let root = self.root(simd, i);
+            values.push(self.poles[root.pole] + root.offset);
+            roots.push(root);
+        }
+        let vectors = self.vectors(&roots);
+        (values, vectors)
     }
 
     /// Bounds of the first root from the first pole and of the last root from the last one.
@@ -149,47 +177,40 @@ impl Arrow<'_> {
 
     /// The root that has i poles below it.
     #[inline(always)]
-    fn root(&self, i: usize) -> Root {
+    fn root<S: Simd>(&self, simd: S, i: usize) -> Root {
         let m = self.poles.len();
-        if m == 0 {
-            return Root {
-                pole: 0,
-                offset: 0.0,
-            };
-        }
-        // Among its own pole alone the first root would be `step` below it, the last one above.
-        let step = |j: usize, away: f64| {
-            let (half, r) = (0.5 * away, self.border[j].abs());
-            match half > 0.0 {
-                true => r * (r / (half + half.hypot(r))),
-                false => half.hypot(r) - half,
-            }
-        };
         let (pole, start, bracket) = if i == 0 {
-            let start = -step(0, self.corner - self.poles[0]);
+            let start = -beside(self.border[0], self.corner - self.poles[0]);
             (0, start, (self.ends().0, 0.0))
         } else if i == m {
-            let start = step(m - 1, self.poles[m - 1] - self.corner);
+            let start = beside(self.border[m - 1], self.poles[m - 1] - self.corner);
             (m - 1, start, (0.0, self.ends().1))
         } else {
             let half = 0.5 * (self.poles[i] - self.poles[i - 1]);
-            match self.at(i, i - 1, half).value > 0.0 {
+            match self.at(simd, i, i - 1, half).value > 0.0 {
                 true => (i, -half, (-half, 0.0)),
                 false => (i - 1, half, (0.0, half)),
             }
         };
         Root {
             pole,
-            offset: self.refine(i, pole, start, bracket),
+            offset: self.refine(simd, i, pole, start, bracket),
         }
     }
 
     /// The offset from `pole` of the root with i poles below it.
     #[inline(always)]
-    fn refine(&self, i: usize, pole: usize, mut offset: f64, bracket: (f64, f64)) -> f64 {
+    fn refine<S: Simd>(
+        &self,
+        simd: S,
+        i: usize,
+        pole: usize,
+        mut offset: f64,
+        bracket: (f64, f64),
+    ) -> f64 {
         let (mut low, mut high) = bracket;
         for round in 0..100 {
-            let at = self.at(i, pole, offset);
+            let at = self.at(simd, i, pole, offset);
             if at.value.abs() <= 2.0 * f64::EPSILON * at.size {
                 break;
             }
@@ -213,18 +234,12 @@ impl Arrow<'_> {
     }
 
     #[inline(always)]
-    fn at(&self, i: usize, pole: usize, offset: f64) -> At {
+    fn at<S: Simd>(&self, simd: S, i: usize, pole: usize, offset: f64) -> At {
         let base = self.poles[pole];
-        let part = |range: std::ops::Range<usize>| {
-            terms(
-                &self.poles[range.clone()],
-                &self.border[range],
-                base,
-                offset,
-            )
-        };
-        let (left, below) = part(0..i);
-        let (right, above) = part(i..self.poles.len());
+        let (low, high) = self.poles.split_at(i);
+        let (r_low, r_high) = self.border.split_at(i);
+        let (left, below) = terms(simd, low, r_low, base, offset);
+        let (right, above) = terms(simd, high, r_high, base, offset);
         let corner = self.corner - base;
         At {
             value: corner - offset - left - right,
@@ -277,9 +292,6 @@ impl Arrow<'_> {
         let m = self.poles.len();
         let width = m + 1;
         let mut rows = vec![1.0; width * width];
-        if m == 0 {
-            return rows;
-        }
         for (row, root) in rows.chunks_exact_mut(width).zip(roots) {
             let base = self.poles[root.pole];
             for (x, pole) in row.iter_mut().zip(self.poles) {
@@ -305,44 +317,58 @@ impl Arrow<'_> {
         let m = self.poles.len();
         let width = m + 1;
         // The roots next to pole j are j and j + 1.
-        let mut squares: Vec<f64> = (0..m)
-            .map(|j| -differences[j * width + j] * differences[(j + 1) * width + j])
-            .collect();
+        let mut squares = Vec::with_capacity(m);
+        for j in 0..m {
+            squares.push(-differences[j * width + j] * differences[(j + 1) * width + j]);
+        }
         for i in 0..m {
             let pole = self.poles[i];
             let lower = &differences[i * width..i * width + m];
             let upper = &differences[(i + 1) * width..(i + 1) * width + m];
-            for j in 0..i {
-                squares[j] *= upper[j] / (pole - self.poles[j]);
-            }
-            for j in i + 1..m {
-                squares[j] *= lower[j] / (pole - self.poles[j]);
-            }
+            times_ratio(&mut squares[..i], &upper[..i], pole, &self.poles[..i]);
+            let after = i + 1..m;
+            let poles = &self.poles[after.clone()];
+            times_ratio(&mut squares[after.clone()], &lower[after], pole, poles);
+        }
+        for (square, r) in squares.iter_mut().zip(self.border) {
+            *square = square.max(0.0).sqrt().copysign(*r);
         }
         squares
-            .iter()
-            .zip(self.border)
-            .map(|(square, r)| square.max(0.0).sqrt().copysign(*r))
-            .collect()
+    }
+}
+
+#[inline(always)]
+fn times_ratio(products: &mut [f64], differences: &[f64], pole: f64, poles: &[f64]) {
+    for ((product, difference), other) in products.iter_mut().zip(differences).zip(poles) {
+        *product *= difference / (pole - other);
+    }
+}
+
+/// How far below its pole the least root of a pole alone is, with the corner `away` above it.
+#[inline(always)]
+fn beside(r: f64, away: f64) -> f64 {
+    let (half, r) = (0.5 * away, r.abs());
+    match half > 0.0 {
+        true => r * (r / (half + half.hypot(r))),
+        false => half.hypot(r) - half,
     }
 }
 
 /// Sums of `r^2 / (d - l)` and of `(r / (d - l))^2`, with `d - l = (d - base) - offset`.
 #[inline(always)]
-fn terms(poles: &[f64], border: &[f64], base: f64, offset: f64) -> (f64, f64) {
-    const WIDTH: usize = 8;
-    let (mut sums, mut slopes) = ([0.0; WIDTH], [0.0; WIDTH]);
-    let (p, r) = (poles.chunks_exact(WIDTH), border.chunks_exact(WIDTH));
-    let rest = p.remainder().iter().zip(r.remainder());
-    for (p, r) in p.zip(r) {
-        for k in 0..WIDTH {
-            let part = r[k] / ((p[k] - base) - offset);
-            sums[k] += r[k] * part;
-            slopes[k] += part * part;
-        }
+fn terms<S: Simd>(simd: S, poles: &[f64], border: &[f64], base: f64, offset: f64) -> (f64, f64) {
+    let (bases, offsets) = (simd.splat_f64s(base), simd.splat_f64s(offset));
+    let (p, p_rest) = S::as_simd_f64s(poles);
+    let (r, r_rest) = S::as_simd_f64s(border);
+    let (mut sums, mut slopes) = (simd.splat_f64s(0.0), simd.splat_f64s(0.0));
+    for (p, r) in p.iter().zip(r) {
+        let away = simd.sub_f64s(simd.sub_f64s(*p, bases), offsets);
+        let part = simd.div_f64s(*r, away);
+        sums = simd.mul_add_e_f64s(*r, part, sums);
+        slopes = simd.mul_add_e_f64s(part, part, slopes);
     }
-    let (mut sum, mut slope) = (sums.iter().sum::<f64>(), slopes.iter().sum::<f64>());
-    for (p, r) in rest {
+    let (mut sum, mut slope) = (simd.reduce_sum_f64s(sums), simd.reduce_sum_f64s(slopes));
+    for (p, r) in p_rest.iter().zip(r_rest) {
         let part = r / ((p - base) - offset);
         sum += r * part;
         slope += part * part;

@@ -59,7 +59,9 @@ struct Front {
     tie: f64,
     /// Residual variances at most this are rounding.
     least_variance: f64,
-    spare: Vec<f64>,
+    /// Scratch: rows before and after a rotation.
+    rows: Vec<f64>,
+    product: Vec<f64>,
 }
 
 impl Front {
@@ -83,7 +85,8 @@ impl Front {
             gamma: padded(&pencil.gamma),
             tie: pencil.tie,
             least_variance: n as f64 * f64::EPSILON,
-            spare: Vec::new(),
+            rows: Vec::new(),
+            product: Vec::new(),
         }
     }
 
@@ -102,8 +105,8 @@ impl Front {
         }
         let (values, vectors) = jacobi(matrix, k);
         let (stride, width) = (front.stride, front.candidates.len());
-        multiply(&vectors, &front.borders, stride, width, &mut front.spare);
-        std::mem::swap(&mut front.borders, &mut front.spare);
+        multiply(&vectors, &front.borders, stride, width, &mut front.product);
+        std::mem::swap(&mut front.borders, &mut front.product);
         front.diagonal = values;
         Ok(front)
     }
@@ -257,10 +260,18 @@ impl Front {
             }
         }
         let last = self.order.len() - 1;
-        let coupled = spectrum.kept.iter().chain([&last]);
-        let rows = coupled.flat_map(|&j| &self.borders[j * stride..(j + 1) * stride]);
-        let rows: Vec<f64> = rows.copied().collect();
-        multiply(&spectrum.vectors, &rows, stride, width, &mut self.spare);
+        self.rows.clear();
+        for j in spectrum.kept.iter().chain([&last]) {
+            let row = &self.borders[j * stride..(j + 1) * stride];
+            self.rows.extend_from_slice(row);
+        }
+        multiply(
+            &spectrum.vectors,
+            &self.rows,
+            stride,
+            width,
+            &mut self.product,
+        );
         self.sort(spectrum);
         let after = squares(&self.borders, stride, width);
         let kept = |(x, y): (&f64, &f64)| (x - y).abs() <= DRIFT * x;
@@ -277,12 +288,17 @@ impl Front {
             .chain(idle)
             .collect();
         places.sort_by(|x, y| x.0.total_cmp(&y.0));
-        let mut sorted = Vec::with_capacity(places.len() * stride);
+        self.rows.clear();
         for &(_, is_idle, j) in &places {
-            let from = if is_idle { &self.borders } else { &self.spare };
-            sorted.extend_from_slice(&from[j * stride..(j + 1) * stride]);
+            let from = if is_idle {
+                &self.borders
+            } else {
+                &self.product
+            };
+            self.rows
+                .extend_from_slice(&from[j * stride..(j + 1) * stride]);
         }
-        self.borders = sorted;
+        std::mem::swap(&mut self.borders, &mut self.rows);
         self.diagonal = places.into_iter().map(|place| place.0).collect();
     }
 }

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 /// Rows are padded to a multiple of this, two vectors of the widest kind that pulp dispatches to.
 pub(super) const PAD: usize = 16;
 
-/// Rows of the product that are computed at once; the result has a multiple of it.
+/// Rows of the product that are computed at once: with two vectors each they fill 12 registers.
 const TALL: usize = 6;
 
 /// `product[i] = sum_j left[i, j] * rows[j]` over the first `width` columns.
@@ -18,21 +18,16 @@ pub(super) fn multiply(
     width: usize,
     product: &mut Vec<f64>,
 ) {
-    let k = rows.len() / stride;
-    let tall = left.len() / k;
-    // Blocks of full height only: the rows that are missing are taken for zero.
-    let mut padded = left.to_vec();
-    padded.resize(tall.next_multiple_of(TALL) * k, 0.0);
+    let tall = left.len() / (rows.len() / stride);
     product.clear();
-    product.resize(tall.next_multiple_of(TALL) * stride, 0.0);
+    product.resize(tall * stride, 0.0);
     pulp::Arch::new().dispatch(Multiply {
-        left: &padded,
+        left,
         rows,
         stride,
         width,
         product,
     });
-    product.truncate(tall * stride);
 }
 
 struct Multiply<'a> {
@@ -51,23 +46,47 @@ impl WithSimd for Multiply<'_> {
         let k = self.rows.len() / self.stride;
         let block = 2 * S::F64_LANES;
         for from in (0..self.width).step_by(block) {
-            let heights = self.left.chunks_exact(TALL * k);
-            for (left, product) in heights.zip(self.product.chunks_exact_mut(TALL * self.stride)) {
-                let mut sums = [[simd.splat_f64s(0.0); 2]; TALL];
-                for (j, row) in self.rows.chunks_exact(self.stride).enumerate() {
-                    let (row, _) = S::as_simd_f64s(&row[from..from + block]);
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        let factor = simd.splat_f64s(left[i * k + j]);
-                        sum[0] = simd.mul_add_e_f64s(factor, row[0], sum[0]);
-                        sum[1] = simd.mul_add_e_f64s(factor, row[1], sum[1]);
-                    }
-                }
-                for (row, sum) in product.chunks_exact_mut(self.stride).zip(&sums) {
-                    let (out, _) = S::as_mut_simd_f64s(&mut row[from..from + block]);
-                    out.copy_from_slice(sum);
-                }
+            let columns = from..from + block;
+            let (left, product) = (
+                self.left.chunks_exact(TALL * k),
+                self.product.chunks_exact_mut(TALL * self.stride),
+            );
+            let rest = left.remainder();
+            for (left, product) in left.zip(product) {
+                tile::<S, TALL>(simd, left, self.rows, self.stride, columns.clone(), product);
+            }
+            let done = self.left.len() - rest.len();
+            let product = self.product[done / k * self.stride..].chunks_exact_mut(self.stride);
+            for (left, product) in rest.chunks_exact(k).zip(product) {
+                tile::<S, 1>(simd, left, self.rows, self.stride, columns.clone(), product);
             }
         }
+    }
+}
+
+/// Two vectors of each of HEIGHT rows of the product.
+#[inline(always)]
+fn tile<S: Simd, const HEIGHT: usize>(
+    simd: S,
+    left: &[f64],
+    rows: &[f64],
+    stride: usize,
+    columns: std::ops::Range<usize>,
+    product: &mut [f64],
+) {
+    let k = rows.len() / stride;
+    let mut sums = [[simd.splat_f64s(0.0); 2]; HEIGHT];
+    for (j, row) in rows.chunks_exact(stride).enumerate() {
+        let (row, _) = S::as_simd_f64s(&row[columns.clone()]);
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let factor = simd.splat_f64s(left[i * k + j]);
+            sum[0] = simd.mul_add_e_f64s(factor, row[0], sum[0]);
+            sum[1] = simd.mul_add_e_f64s(factor, row[1], sum[1]);
+        }
+    }
+    for (row, sum) in product.chunks_exact_mut(stride).zip(&sums) {
+        let (out, _) = S::as_mut_simd_f64s(&mut row[columns.clone()]);
+        out.copy_from_slice(sum);
     }
 }
 
