@@ -375,3 +375,114 @@ fn terms<S: Simd>(simd: S, poles: &[f64], border: &[f64], base: f64, offset: f64
     }
     (sum, slope)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dense::{dot, jacobi};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Eigenvalues, ascending, and eigenvectors in the unit vectors, as rows.
+    fn assembled(spectrum: &Spectrum, k: usize) -> Vec<(f64, Vec<f64>)> {
+        let unit = |j: usize| (0..=k).map(|i| if i == j { 1.0 } else { 0.0 }).collect();
+        let mut basis: Vec<Vec<f64>> = (0..=k).map(unit).collect();
+        for turn in &spectrum.turns {
+            let (head, tail) = basis.split_at_mut(turn.kept);
+            for (x, y) in head[turn.idle].iter_mut().zip(&mut tail[0]) {
+                (*x, *y) = (turn.cos * *x - turn.sin * *y, turn.sin * *x + turn.cos * *y);
+            }
+        }
+        let rows: Vec<usize> = spectrum.kept.iter().copied().chain([k]).collect();
+        let mixed = |factors: &[f64]| -> Vec<f64> {
+            let sum = |i: usize| {
+                rows.iter()
+                    .zip(factors)
+                    .map(|(&j, x)| x * basis[j][i])
+                    .sum()
+            };
+            (0..=k).map(sum).collect()
+        };
+        let vectors = spectrum.vectors.chunks_exact(rows.len()).map(mixed);
+        let mut pairs: Vec<_> = spectrum.values.iter().copied().zip(vectors).collect();
+        pairs.extend(spectrum.idle.iter().map(|&(j, x)| (x, basis[j].clone())));
+        pairs.sort_by(|x, y| x.0.total_cmp(&y.0));
+        pairs
+    }
+
+    fn check(diagonal: &[f64], border: &[f64], corner: f64) {
+        let k = diagonal.len();
+        let mut matrix = vec![0.0; (k + 1) * (k + 1)];
+        for j in 0..k {
+            matrix[j * (k + 2)] = diagonal[j];
+            matrix[j * (k + 1) + k] = border[j];
+            matrix[k * (k + 1) + j] = border[j];
+        }
+        matrix[(k + 1) * (k + 1) - 1] = corner;
+        let norm = dot(&matrix, &matrix).sqrt();
+        let (expected, _) = jacobi(matrix.clone(), k + 1);
+        let pairs = assembled(&spectrum(diagonal, border, corner), k);
+        for ((value, vector), expected) in pairs.iter().zip(expected) {
+            assert!(
+                (value - expected).abs() <= 1e-14 * norm,
+                "{value} {expected}"
+            );
+            for (i, x) in vector.iter().enumerate() {
+                let image = dot(&matrix[i * (k + 1)..(i + 1) * (k + 1)], vector);
+                assert!((image - value * x).abs() <= 1e-14 * norm);
+            }
+            for (_, other) in &pairs {
+                let product = dot(vector, other);
+                let one = if vector == other { 1.0 } else { 0.0 };
+                assert!((product - one).abs() <= 1e-14, "{product}");
+            }
+        }
+    }
+
+    #[test]
+    fn arrows_that_fall_apart() {
+        check(&[], &[], 2.0);
+        check(&[1.0], &[0.0], 1.0);
+        check(&[1.0, 1.0, 1.0, 1.0], &[0.3, 0.0, -0.2, 0.1], 1.0);
+        check(&[0.0, 0.0, 0.0], &[0.0, 0.0, 0.0], 0.0);
+        check(&[1.0, 1.0 + 1e-15, 2.0], &[0.5, 0.5, 1e-17], 0.0);
+    }
+
+    #[test]
+    fn a_pair_close_to_parallel() {
+        check(
+            &[1.0, 1.0 + 1e-9, 1.0 + 2e-9],
+            &[1e-6, 1e-7, 1e-8],
+            1.0 + 1e-9,
+        );
+        check(&[1e-9, 1e-3, 1.0], &[1e-12, 1e-8, 0.9], 1.0);
+    }
+
+    proptest! {
+        #[test]
+        fn equals_jacobi(
+            mut diagonal in prop::collection::vec(
+                prop_oneof![0.0_f64..1.0, Just(0.25), Just(0.5), 0.5_f64..0.5000001], 0..20),
+            border in prop::collection::vec(
+                prop_oneof![-1.0_f64..1.0, Just(0.0), -1e-9_f64..1e-9], 20),
+            corner in prop_oneof![-1.0_f64..3.0, Just(0.5)],
+        ) {
+            diagonal.sort_by(f64::total_cmp);
+            check(&diagonal, &border[..diagonal.len()], corner);
+        }
+
+        #[test]
+        fn the_least_root_is_the_first(
+            mut diagonal in prop::collection::vec(0.0_f64..1.0, 1..12),
+            border in prop::collection::vec(0.1_f64..1.0, 12),
+            corner in -1.0_f64..3.0,
+            part in 0.001_f64..0.999,
+        ) {
+            diagonal.sort_by(f64::total_cmp);
+            let border = &border[..diagonal.len()];
+            let least = spectrum(&diagonal, border, corner).values[0];
+            let arrow = Arrow { poles: &diagonal, border, corner };
+            let from = least + part * (diagonal[0] - least);
+            prop_assert!((arrow.least_root(from) - least).abs() < 1e-14);
+        }
+    }
+}

@@ -32,13 +32,16 @@ pub fn greedy_path(
 pub(super) fn path(pencil: &Pencil, size: usize) -> Result<(Vec<usize>, Vec<f64>), Error> {
     let mut front = Front::new(pencil);
     let mut values = Vec::with_capacity(size);
+    let mut least = f64::INFINITY;
     for _ in 0..size {
         let chosen = front.next();
         let (border, corner) = front.eliminate(chosen)?;
         if !front.rotate(&spectrum(&front.diagonal, &border, corner)) {
             front = Front::anew(pencil, &front.order)?;
         }
-        values.push(front.diagonal[0]);
+        // nu falls along the path; where it seems to rise, that is rounding.
+        least = front.diagonal[0].min(least);
+        values.push(least);
     }
     Ok((front.order, values))
 }
@@ -338,4 +341,130 @@ fn weighted_squares(
             sums
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pencil::{tests::random, Shifted};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One full eigenvalue of one support after another, but for those that a sign rejects.
+    fn plain(pencil: &Pencil) -> (Vec<usize>, Vec<f64>) {
+        let (mut order, mut values) = (Vec::new(), Vec::new());
+        for _ in 0..pencil.n {
+            let mut best: Option<(f64, usize)> = None;
+            for i in (0..pencil.n).filter(|i| !order.contains(i)) {
+                let rejected = best.is_some_and(|(value, _)| {
+                    Shifted::new(pencil, &order, value - pencil.tie)
+                        .is_some_and(|shifted| shifted.corner(i) >= 0.0)
+                });
+                if !rejected {
+                    let value = pencil.least(&[&order[..], &[i]].concat()).unwrap();
+                    if best.is_none_or(|(least, _)| value < least - pencil.tie) {
+                        best = Some((value, i));
+                    }
+                }
+            }
+            let (value, i) = best.unwrap();
+            order.push(i);
+            values.push(value);
+        }
+        (order, values)
+    }
+
+    fn identity(n: usize, scale: f64) -> Vec<f64> {
+        let diagonal = |at| if at % (n + 1) == 0 { scale } else { 0.0 };
+        (0..n * n).map(diagonal).collect()
+    }
+
+    #[test]
+    fn ties_are_taken_in_order() {
+        for scale in [0.0, 0.3] {
+            let (order, values) = greedy_path(&identity(9, scale), &identity(9, 1.0), 9).unwrap();
+            assert_eq!(order, (0..9).collect::<Vec<_>>());
+            assert_eq!(values, vec![scale; 9]);
+        }
+    }
+
+    #[test]
+    fn repeated_values_are_found_in_blocks() {
+        let mut m = identity(6, 0.0);
+        for (i, value) in [0.5, 0.2, 0.4, 0.2, 0.5, 0.4].into_iter().enumerate() {
+            m[i * 7] = value;
+        }
+        let (order, values) = greedy_path(&m, &identity(6, 1.0), 6).unwrap();
+        assert_eq!(order, [1, 0, 2, 3, 4, 5]);
+        assert_eq!(values, [0.2; 6]);
+    }
+
+    #[test]
+    fn a_covariance_that_is_singular_is_refused() {
+        let mut gamma = identity(3, 1.0);
+        (gamma[1], gamma[3]) = (1.0, 1.0);
+        assert!(greedy_path(&identity(3, 1.0), &gamma, 3).is_err());
+    }
+
+    fn entries(n: usize) -> impl Strategy<Value = Vec<f64>> {
+        prop::collection::vec(-1.0_f64..1.0, 2 * n * n)
+    }
+
+    proptest! {
+        #[test]
+        fn equals_one_eigenvalue_after_another(
+            n in 1_usize..13,
+            entries in entries(12),
+        ) {
+            let pencil = random(n, n, &entries);
+            let (order, values) = path(&pencil, n).unwrap();
+            let (expected, least) = plain(&pencil);
+            prop_assert_eq!(order, expected);
+            for (x, y) in values.iter().zip(&least) {
+                prop_assert!((x - y).abs() < 1e-11, "{:?} {:?}", values, least);
+            }
+        }
+
+        #[test]
+        fn a_predicted_part_of_low_rank_ends_at_zero(rank in 1_usize..4, entries in entries(12)) {
+            let pencil = random(12, rank, &entries);
+            let (order, values) = path(&pencil, 12).unwrap();
+            for k in 1..=12 {
+                prop_assert!((values[k - 1] - pencil.least(&order[..k]).unwrap()).abs() < 1e-11);
+            }
+            prop_assert!(values[rank].abs() < 1e-11);
+        }
+
+        #[test]
+        fn the_front_made_anew_is_the_front(entries in entries(12)) {
+            let pencil = random(12, 12, &entries);
+            let mut front = Front::new(&pencil);
+            for _ in 0..9 {
+                let (border, corner) = front.eliminate(front.next()).unwrap();
+                prop_assert!(front.rotate(&spectrum(&front.diagonal, &border, corner)));
+            }
+            let anew = Front::anew(&pencil, &front.order).unwrap();
+            prop_assert_eq!(&anew.candidates, &front.candidates);
+            for (x, y) in anew.diagonal.iter().zip(&front.diagonal) {
+                prop_assert!((x - y).abs() <= 1e-11 * front.diagonal[8]);
+            }
+            // Basis vectors are free in their signs, and where values are close in their turn.
+            let level = front.diagonal[0] - 0.1 * front.diagonal[8];
+            for (x, y) in anew.secular(level).iter().zip(front.secular(level)) {
+                prop_assert!((x - y).abs() <= 1e-9 * (1.0 + y.abs()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_is_none_is_noticed() {
+        let entries: Vec<f64> = (0..72)
+            .map(|i| f64::from(i * i % 17) / 17.0 - 0.5)
+            .collect();
+        let pencil = random(6, 6, &entries);
+        let mut front = Front::new(&pencil);
+        let (border, corner) = front.eliminate(0).unwrap();
+        let mut wrong = spectrum(&front.diagonal, &border, corner);
+        wrong.vectors[0] *= 1.0 + 1e-9;
+        assert!(!front.rotate(&wrong));
+    }
 }

@@ -144,7 +144,6 @@ pub(super) mod tests {
     use super::*;
 
     /// A pencil from entries: `M = B B'` of the given rank, `Gamma = C C' + 0.1`.
-    #[allow(dead_code)]
     pub fn random(n: usize, rank: usize, entries: &[f64]) -> Pencil {
         let (b, c) = (&entries[..n * rank], &entries[n * rank..n * rank + n * n]);
         let product = |x: &[f64], width: usize, ridge: f64| -> Vec<f64> {

@@ -306,3 +306,107 @@ fn best_exchange(
     }
     Ok(chosen.map(|support| (support, best)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pencil::tests::random;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every support of k of n assets, in lexicographic order.
+    fn supports(n: usize, k: usize) -> Vec<Vec<usize>> {
+        fn grow(n: usize, k: usize, chosen: &mut Vec<usize>, all: &mut Vec<Vec<usize>>) {
+            if chosen.len() == k {
+                all.push(chosen.clone());
+                return;
+            }
+            for i in chosen.last().map_or(0, |last| last + 1)..n {
+                chosen.push(i);
+                grow(n, k, chosen, all);
+                chosen.pop();
+            }
+        }
+        let mut all = Vec::new();
+        grow(n, k, &mut Vec::new(), &mut all);
+        all
+    }
+
+    #[test]
+    fn supports_are_counted() {
+        for (n, k) in [(1, 1), (7, 3), (8, 8), (9, 1)] {
+            assert_eq!(choose(n, k), Some(supports(n, k).len() as u128));
+        }
+        assert_eq!(choose(1000, 500), None);
+    }
+
+    #[test]
+    fn of_ties_the_first_support_is_returned() {
+        let matrix = |scale: f64| -> Vec<f64> {
+            let diagonal = |at| if at % 10 == 0 { scale } else { 0.0 };
+            (0..81).map(diagonal).collect()
+        };
+        for k in 1..=9 {
+            let (support, value) = best_subset(&matrix(0.3), &matrix(1.0), 9, k).unwrap();
+            assert_eq!(support, (0..k).collect::<Vec<_>>());
+            assert!((value - 0.3).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn arguments_out_of_range_are_refused() {
+        let one = |n: usize| -> Vec<f64> {
+            (0..n * n)
+                .map(|at| if at % (n + 1) == 0 { 1.0 } else { 0.0 })
+                .collect()
+        };
+        for (n, k) in [(3, 0), (3, 4), (60, 30), (200, 100)] {
+            let error = best_subset(&one(n), &one(n), n, k).unwrap_err();
+            assert!(error.to_string().starts_with("cardinality "));
+        }
+        for support in [&[][..], &[0, 3], &[1, 0], &[1, 1], &[-1, 0]] {
+            let error = swap_subset(&one(3), &one(3), 3, support).unwrap_err();
+            assert!(error.to_string().starts_with("support "));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn equals_enumeration(
+            n in 1_usize..11,
+            rank in 1_usize..11,
+            cardinality in 1_usize..11,
+            entries in prop::collection::vec(-1.0_f64..1.0, 200),
+        ) {
+            let (pencil, k) = (random(n, rank.min(n), &entries), cardinality.min(n));
+            let values: Vec<f64> = supports(n, k)
+                .iter()
+                .map(|support| pencil.least(support).unwrap())
+                .collect();
+            let least = values.iter().fold(f64::INFINITY, |x, y| x.min(*y));
+            let (support, value) = best_subset(&pencil.m, &pencil.gamma, n, k).unwrap();
+            prop_assert!(value <= least + 2.0 * pencil.tie);
+            prop_assert_eq!(value, pencil.least(&support).unwrap());
+        }
+
+        #[test]
+        fn no_exchange_is_left(
+            n in 2_usize..11,
+            first in 0_usize..10,
+            entries in prop::collection::vec(-1.0_f64..1.0, 200),
+        ) {
+            let pencil = random(n, n, &entries);
+            let start = (first % n) as i64..n as i64;
+            let before = pencil.least(&start.clone().map(|i| i as usize).collect::<Vec<_>>());
+            let start: Vec<i64> = start.collect();
+            let (support, value) = swap_subset(&pencil.m, &pencil.gamma, n, &start).unwrap();
+            prop_assert!(value <= before.unwrap() + pencil.tie);
+            for trial in supports(n, support.len()) {
+                if trial.iter().filter(|i| !support.contains(i)).count() == 1 {
+                    prop_assert!(pencil.least(&trial).unwrap() >= value - 2.0 * pencil.tie);
+                }
+            }
+        }
+    }
+}
