@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 __all__ = [
     "__version__",
     "best_cycle",
+    "best_subset",
     "find_cycle",
+    "greedy_path",
     "imbalance",
     "microprice",
     "ou_fit",
@@ -14,6 +16,7 @@ __all__ = [
     "rebuild_books",
     "route_outcome",
     "sort_levels",
+    "swap_subset",
     "triangular_route",
     "walk_levels",
 ]
@@ -62,3 +65,16 @@ def triangular_route(
     max_size: SupportsFloat,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
 def ou_fit(x: NDArray[np.float64], dt: SupportsFloat) -> NDArray[np.float64]: ...
+def greedy_path(
+    predicted: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
+def best_subset(
+    predicted: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    cardinality: SupportsIndex,
+) -> tuple[NDArray[np.int64], float]: ...
+def swap_subset(
+    predicted: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    support: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], float]: ...

@@ -385,7 +385,7 @@ def simulate_basket(
     weights = np.zeros(n_assets)
     weights[members] = random.uniform(1, 3, cardinality) * random.choice([-1, 1], cardinality)
     weights /= np.linalg.norm(weights)
-    weights *= np.sign(weights[np.abs(weights).argmax()])
+    weights = weights * np.sign(weights[np.abs(weights).argmax()]) + 0.0  # no minus zero
     phi = 0.5 ** (1 / half_life)
     shocks = random.normal(0, spread * math.sqrt(1 - phi**2), n_days)
     shocks[0] = random.normal(0, spread)

@@ -449,3 +449,107 @@ def test_ou_fit_copies_what_is_strided():
     np.testing.assert_array_equal(
         _kernels.ou_fit(x[::3], 1.0), _kernels.ou_fit(np.ascontiguousarray(x[::3]), 1.0)
     )
+
+
+# Sparse mean-reverting portfolios: equal supports, values to rounding.
+
+
+@st.composite
+def pencils(draw, most=8):
+    """M and Gamma of an order up to `most`, random, M of a random rank in one case of four."""
+    n = draw(st.integers(1, most))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rank = draw(st.sampled_from([n, n, n, max(1, n // 2)]))
+    b, c = rng.normal(size=(n, rank)), rng.normal(size=(n, 2 * n))
+    return b @ b.T / n, c @ c.T / n
+
+
+def assert_same_search(name, predicted, covariance, *arguments):
+    rust, python = both(name, predicted, covariance, *arguments)
+    np.testing.assert_array_equal(rust[0], python[0])
+    assert rust[0].dtype == python[0].dtype == np.int64
+    # Zeros of a matrix of low rank have no digits.
+    scale = (np.diag(predicted) / np.diag(covariance)).max()
+    np.testing.assert_allclose(rust[1], python[1], rtol=1e-9, atol=1e-12 * scale)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pencils())
+def test_greedy_path(pencil):
+    assert_same_search("greedy_path", *pencil)
+
+
+@settings(max_examples=100, deadline=None)
+@given(pencils(7), st.integers(0, 6))
+def test_best_subset(pencil, k):
+    assert_same_search("best_subset", *pencil, 1 + k % len(pencil[0]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(pencils(), st.integers(1, 255))
+def test_swap_subset(pencil, bits):
+    n = len(pencil[0])
+    support = np.array([i for i in range(n) if bits >> i & 1] or [0])
+    assert_same_search("swap_subset", *pencil, support)
+
+
+PENCIL = [np.diag([2.0, 1.0, 3.0]), np.eye(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("greedy_path", []), ("best_subset", [2]), ("swap_subset", [np.array([0, 1])])],
+)
+@pytest.mark.parametrize(
+    ("predicted", "covariance", "error", "argument"),
+    [
+        ([[1.0]], np.eye(1), TypeError, "predicted"),
+        (np.eye(3), np.eye(3, dtype=int), TypeError, "covariance"),
+        (np.ones(3), np.eye(3), ValueError, "predicted"),
+        (np.eye(3), np.ones((3, 2)), ValueError, "covariance"),
+        (np.eye(3), np.eye(2), ValueError, "covariance"),
+        (np.empty((0, 0)), np.empty((0, 0)), ValueError, "predicted"),
+        (np.diag([1.0, np.nan]), np.eye(2), ValueError, "predicted[1,"),
+        (np.eye(2), np.diag([np.inf, 1.0]), ValueError, "covariance[0,"),
+        (np.array([[1.0, 0.1], [0.2, 1.0]]), np.eye(2), ValueError, "predicted must be symmetric"),
+        (np.eye(2), np.array([[1.0, 0.1], [0.2, 1.0]]), ValueError, "covariance must be symmetric"),
+        (np.eye(2), np.ones((2, 2)), ValueError, "covariance must be positive definite"),
+        (np.eye(2), np.diag([1.0, 0.0]), ValueError, "covariance must be positive definite"),
+        (np.eye(2), -np.eye(2), ValueError, "covariance must be positive definite"),
+    ],
+)
+def test_bad_pencils_are_refused_alike(name, more, predicted, covariance, error, argument):
+    for raised in both(name, predicted, covariance, *more):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(argument)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("best_subset", 0, ValueError),
+        ("best_subset", -1, ValueError),
+        ("best_subset", 4, ValueError),
+        ("best_subset", 1.0, TypeError),
+        ("swap_subset", [0, 1], TypeError),
+        ("swap_subset", np.array([0, 1], np.int32), TypeError),
+        ("swap_subset", np.array([[0, 1]]), ValueError),
+        ("swap_subset", np.array([], np.int64), ValueError),
+        ("swap_subset", np.array([0, 3]), ValueError),
+        ("swap_subset", np.array([-1, 0]), ValueError),
+        ("swap_subset", np.array([1, 0]), ValueError),
+        ("swap_subset", np.array([1, 1]), ValueError),
+    ],
+)
+def test_bad_choices_are_refused_alike(name, value, error):
+    argument = "cardinality" if name == "best_subset" else "support"
+    for raised in both(name, *PENCIL, value):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(argument)
+
+
+def test_strided_pencils_are_read_by_index():
+    rng = np.random.default_rng(3)
+    wide = rng.normal(size=(8, 8))
+    predicted, covariance = wide @ wide.T, np.eye(8) * 2
+    assert_same_search("greedy_path", predicted[::2, ::2], np.asfortranarray(covariance[::2, ::2]))

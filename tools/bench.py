@@ -519,6 +519,132 @@ def ornstein_uhlenbeck() -> Iterator[Case]:
             )
 
 
+# Mean reversion
+
+
+def cointegrated(n: int, rows: int, seed: int) -> np.ndarray:
+    """Levels of n assets: common random walks, and AR(1) deviations of various speeds from them."""
+    rng = np.random.default_rng(seed)
+    walks = rng.normal(size=(rows, max(1, n // 10))).cumsum(axis=0)
+    keep = rng.uniform(0.3, 0.98, n)
+    deviation = rng.normal(size=(rows, n))
+    for t in range(1, rows):
+        deviation[t] += keep * deviation[t - 1]
+    return walks @ rng.normal(size=(walks.shape[1], n)) + deviation
+
+
+def pencil(n: int, rows: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """M = A' Gamma A and Gamma of a VAR(1) by least squares on demeaned levels."""
+    levels = cointegrated(n, rows, seed=n)
+    levels -= levels.mean(axis=0)
+    a = np.linalg.lstsq(levels[:-1], levels[1:], rcond=None)[0]
+    covariance = levels.T @ levels / (rows - 1)
+    predicted = a.T @ covariance @ a
+    return (predicted + predicted.T) / 2, covariance
+
+
+def numpy_next(m, gamma, spectrum, order: list[int], rest: np.ndarray) -> int:
+    """The place in `rest` of the asset with which the least eigenvalue of the pencil is least.
+
+    The pencil on a support and one more asset is an arrow in the eigenvectors of the support.
+    Newton's step on all secular functions at once: each is concave below its poles, so that no
+    step from above its root goes below it, and the longest one not below the least root.
+    """
+    poles, basis = spectrum
+    variance = np.diag(gamma)[rest]
+    along = basis.T @ gamma[np.ix_(order, rest)]
+    coupled = basis.T @ m[np.ix_(order, rest)]
+    left = variance - np.einsum("ij,ij->j", along, along)
+    turned = poles[:, None] * along
+    corner = np.diag(m)[rest] + np.einsum("ij,ij->j", along, turned - 2 * coupled)
+    corner /= left
+    squares = (coupled - turned) ** 2 / left
+    half = (corner - poles[0]) / 2
+    level = (poles[0] + half - np.sqrt(half**2 + squares[0])).min()
+    while True:
+        weights = 1 / (poles - level)
+        value = corner - level - weights @ squares
+        place = int(np.argmin(value))
+        if value[place] >= -1e-14:
+            return place
+        slope = 1 + weights**2 @ squares
+        level = min(level + (value / slope).min(), np.nextafter(level, -1))
+
+
+def numpy_greedy(linalg: ModuleType, m: np.ndarray, gamma: np.ndarray):
+    """One eigendecomposition a step: the value of this support, and the basis for the next."""
+
+    def search() -> tuple[np.ndarray, np.ndarray]:
+        order = [int(np.argmin(np.diag(m) / np.diag(gamma)))]
+        rest = np.delete(np.arange(len(m)), order)
+        values = []
+        while True:
+            at = np.ix_(order, order)
+            spectrum = linalg.eigh(m[at], gamma[at], check_finite=False)
+            values.append(spectrum[0][0])
+            if len(rest) == 0:
+                return np.array(order), np.array(values)
+            place = numpy_next(m, gamma, spectrum, order, rest)
+            order.append(int(rest[place]))
+            rest = np.delete(rest, place)
+
+    return search
+
+
+def same_search(ours: tuple, theirs: tuple) -> bool:
+    """The same assets and values to 1e-8."""
+    return np.array_equal(ours[0], theirs[0]) and np.allclose(ours[1], theirs[1], rtol=1e-8, atol=0)
+
+
+@topic
+def greedy_path() -> Iterator[Case]:
+    for n in (50, 200):
+        m, gamma = pencil(n)
+        yield Case(
+            kernel="greedy path",
+            workload=f"{n} assets, every cardinality",
+            peer="SciPy eigh once a step, NumPy secular equation over all candidates",
+            ours=lambda m=m, g=gamma: kernels.greedy_path(m, g),
+            theirs=using("scipy.linalg", lambda s, m=m, g=gamma: numpy_greedy(s, m, g)),
+            agree=same_search,
+            target=0.25,
+        )
+
+
+@topic
+def best_subset() -> Iterator[Case]:
+    n, k = 20, 5
+    m, gamma = pencil(n)
+    yield Case(
+        kernel="best subset",
+        workload=f"{k} of {n} assets, proven best of {math.comb(n, k)}",
+        peer="labkit.reference",
+        ours=lambda: kernels.best_subset(m, gamma, k),
+        theirs=lambda: reference.best_subset(m, gamma, k),
+        agree=same_search,
+    )
+
+
+@topic
+def box_tiao() -> Iterator[Case]:
+    meanrev = using("labkit.meanrev", lambda module: module)
+    if isinstance(meanrev, Exception):
+        return
+    for n in (50, 200):
+        model = meanrev.var(cointegrated(n, 2000, seed=n))
+        yield Case(
+            kernel="Box-Tiao",
+            workload=f"{n} assets, all portfolios",
+            peer="scipy.linalg.eigh alone",
+            ours=lambda model=model: meanrev.box_tiao(model),
+            theirs=using(
+                "scipy.linalg", lambda s, m=model: lambda: s.eigh(m.predicted, m.covariance)
+            ),
+            agree=lambda a, b: np.allclose([p.predictability for p in a], b[0], rtol=1e-8),
+            target=1.0,
+        )
+
+
 # Report
 
 

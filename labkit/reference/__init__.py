@@ -4,6 +4,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
     microprice,
@@ -16,7 +17,9 @@ from labkit.reference.ou import ou_fit
 
 __all__ = [
     "best_cycle",
+    "best_subset",
     "find_cycle",
+    "greedy_path",
     "imbalance",
     "microprice",
     "ou_fit",
@@ -24,6 +27,7 @@ __all__ = [
     "rebuild_books",
     "route_outcome",
     "sort_levels",
+    "swap_subset",
     "triangular_route",
     "walk_levels",
 ]
