@@ -353,6 +353,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_equal_supports_is_not_always_the_one_that_greed_finds() {
+        // The pair 0, 1 has the eigenvalues 0.2 and 0.8; asset 2 alone has 0.2.
+        let m = [0.5, 0.3, 0.0, 0.3, 0.5, 0.0, 0.0, 0.0, 0.2];
+        let gamma = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let pencil = Pencil::new(&m, &gamma, 3).unwrap();
+        assert_eq!(path(&pencil, 2).unwrap().0, [2, 0]);
+        let (support, value) = best_subset(&m, &gamma, 3, 2).unwrap();
+        assert_eq!(support, [0, 1]);
+        assert!((value - 0.2).abs() < 1e-15);
+    }
+
+    #[test]
     fn arguments_out_of_range_are_refused() {
         let one = |n: usize| -> Vec<f64> {
             (0..n * n)
@@ -388,6 +400,20 @@ mod tests {
             let (support, value) = best_subset(&pencil.m, &pencil.gamma, n, k).unwrap();
             prop_assert!(value <= least + 2.0 * pencil.tie);
             prop_assert_eq!(value, pencil.least(&support).unwrap());
+        }
+
+        #[test]
+        fn a_branch_is_cut_only_if_all_its_assets_together_are_not_better(
+            entries in prop::collection::vec(-1.0_f64..1.0, 512),
+            first in 0_usize..2,
+            part in 0.5_f64..1.5,
+        ) {
+            let pencil = random(16, 16, &entries);
+            let least = pencil.least(&(first..16).collect::<Vec<_>>()).unwrap();
+            let mut search = Search::new(&pencil, (0..8).collect(), least * part);
+            search.chosen.push(first);
+            search.shift(1);
+            prop_assert_eq!(search.is_hopeless(1, first + 1), search.bound() < least);
         }
 
         #[test]
