@@ -471,6 +471,18 @@ mod tests {
         }
 
         #[test]
+        fn graded_arrows_have_orthogonal_vectors(
+            mut powers in prop::collection::vec(-14.0_f64..0.0, 1..30),
+            border in prop::collection::vec(-12.0_f64..0.0, 30),
+        ) {
+            powers.sort_by(f64::total_cmp);
+            let power = |x: &f64| 10.0_f64.powf(*x);
+            let diagonal: Vec<f64> = powers.iter().map(power).collect();
+            let border: Vec<f64> = border[..diagonal.len()].iter().map(power).collect();
+            check(&diagonal, &border, 0.1);
+        }
+
+        #[test]
         fn the_least_root_is_the_first(
             mut diagonal in prop::collection::vec(0.0_f64..1.0, 1..12),
             border in prop::collection::vec(0.1_f64..1.0, 12),

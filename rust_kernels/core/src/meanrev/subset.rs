@@ -160,10 +160,6 @@ impl<'a> Search<'a> {
             self.eliminate(depth + 1);
             self.descend(depth + 1)?;
             self.chosen.pop();
-            // A failure below says nothing of the next choice.
-            if self.broken > depth {
-                self.broken = usize::MAX;
-            }
         }
         Ok(())
     }
@@ -362,6 +358,32 @@ mod tests {
         let (support, value) = best_subset(&m, &gamma, 3, 2).unwrap();
         assert_eq!(support, [0, 1]);
         assert!((value - 0.2).abs() < 1e-15);
+    }
+
+    #[test]
+    fn below_a_choice_that_is_not_definite_no_level_counts() {
+        let mut m = vec![0.0; 25];
+        for (i, value) in [0.1, 0.5, 0.6, 0.7, 0.8].into_iter().enumerate() {
+            m[i * 6] = value;
+        }
+        let gamma: Vec<f64> = (0..25)
+            .map(|at| if at % 6 == 0 { 1.0 } else { 0.0 })
+            .collect();
+        let pencil = Pencil::new(&m, &gamma, 5).unwrap();
+        let mut search = Search::new(&pencil, vec![0, 1, 2, 3], 0.3);
+        search.chosen = vec![0, 1];
+        search.shift(2);
+        assert_eq!(search.broken, 1);
+        assert_eq!(search.suspect(2, &search.diagonal(2), 2, 3), Some(3));
+        search.chosen = vec![1, 2];
+        search.eliminate(1);
+        search.eliminate(2);
+        assert_eq!(search.broken, usize::MAX);
+        assert_eq!(search.suspect(2, &search.diagonal(2), 3, 4), None);
+        assert!(!search.offer(2, &[3, 4]).unwrap());
+        search.chosen = vec![0, 1];
+        assert!(search.offer(2, &[2, 3]).unwrap());
+        assert_eq!((search.best, search.broken), (0.1, usize::MAX));
     }
 
     #[test]
