@@ -455,6 +455,9 @@ mod tests {
             1.0 + 1e-9,
         );
         check(&[1e-9, 1e-3, 1.0], &[1e-12, 1e-8, 0.9], 1.0);
+        // The last pole cancels the corner at the first ones, whose roots have few digits then.
+        let poles = [0.5, 0.5 + 1e-13, 0.5 + 2e-13, 0.9];
+        check(&poles, &[1e-13, 2e-13, 1e-13, 0.3], 0.725);
     }
 
     proptest! {

@@ -407,6 +407,16 @@ mod tests {
     }
 
     #[test]
+    fn ties_of_later_assets_are_taken_in_order() {
+        for (gain, second) in [(1e-13, 1), (1e-11, 2)] {
+            let far = 0.1 + gain;
+            let m = [0.2, 0.1, far, 0.1, 0.5, 0.0, far, 0.0, 0.5];
+            let (order, _) = greedy_path(&m, &identity(3, 1.0), 3).unwrap();
+            assert_eq!(order[..2], [0, second]);
+        }
+    }
+
+    #[test]
     fn repeated_values_are_found_in_blocks() {
         let mut m = identity(6, 0.0);
         for (i, value) in [0.5, 0.2, 0.4, 0.2, 0.5, 0.4].into_iter().enumerate() {

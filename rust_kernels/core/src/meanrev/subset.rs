@@ -371,10 +371,14 @@ mod tests {
             .collect();
         let pencil = Pencil::new(&m, &gamma, 5).unwrap();
         let mut search = Search::new(&pencil, vec![0, 1, 2, 3], 0.3);
-        search.chosen = vec![0, 1];
+        search.chosen = vec![1, 2];
         search.shift(2);
+        assert_eq!(search.suspect(2, &search.diagonal(2), 3, 4), None);
+        search.chosen = vec![0, 1];
+        search.eliminate(1);
+        search.eliminate(2);
         assert_eq!(search.broken, 1);
-        assert_eq!(search.suspect(2, &search.diagonal(2), 2, 3), Some(3));
+        assert_eq!(search.suspect(2, &search.diagonal(2), 3, 4), Some(4));
         search.chosen = vec![1, 2];
         search.eliminate(1);
         search.eliminate(2);
@@ -436,6 +440,8 @@ mod tests {
             search.chosen.push(first);
             search.shift(1);
             prop_assert_eq!(search.is_hopeless(1, first + 1), search.bound() < least);
+            search.broken = 1;
+            prop_assert!(!search.is_hopeless(1, first + 1));
         }
 
         #[test]
