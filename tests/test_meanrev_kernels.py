@@ -257,6 +257,7 @@ def test_a_covariance_of_condition_1e8_keeps_what_its_condition_leaves(module):
     allowed = n * np.finfo(float).eps * condition * (np.diag(m) / np.diag(gamma)).max()
     expected = np.array([least(m, gamma, order[:k]) for k in range(1, n + 1)])
     assert np.abs(values - expected).max() < allowed
+    assert (np.diff(values) <= 0).all()
     # The worst conditioned directions enter late: the first half has its usual digits.
     np.testing.assert_allclose(values[: n // 2], expected[: n // 2], rtol=1e-6)
 

@@ -10,6 +10,10 @@
 //! - eigenvalues interlace: nu(S + i) <= nu(S), and nu(S + i) is the root below nu(S) of the Schur
 //!   complement of asset i in `M - l * Gamma`, which falls as l grows.
 //!
+//! A value is off by up to about `n * eps * condition(Gamma)` of the largest predictability of a
+//! single asset, the condition taken at unit variances: the rounding of `M` in a Gamma-orthonormal
+//! basis. What is smaller than that has no digits.
+//!
 //! Two values that differ by less than [`TIE`] of the largest predictability of a single asset are
 //! equal; of equal choices the first counts, by index.
 

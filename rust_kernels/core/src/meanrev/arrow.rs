@@ -455,6 +455,9 @@ mod tests {
             1.0 + 1e-9,
         );
         check(&[1e-9, 1e-3, 1.0], &[1e-12, 1e-8, 0.9], 1.0);
+        // The last pole cancels the corner at the first ones, whose roots have few digits then.
+        let poles = [0.5, 0.5 + 1e-13, 0.5 + 2e-13, 0.9];
+        check(&poles, &[1e-13, 2e-13, 1e-13, 0.3], 0.725);
     }
 
     proptest! {
@@ -468,6 +471,18 @@ mod tests {
         ) {
             diagonal.sort_by(f64::total_cmp);
             check(&diagonal, &border[..diagonal.len()], corner);
+        }
+
+        #[test]
+        fn graded_arrows_have_orthogonal_vectors(
+            mut powers in prop::collection::vec(-14.0_f64..0.0, 1..30),
+            border in prop::collection::vec(-12.0_f64..0.0, 30),
+        ) {
+            powers.sort_by(f64::total_cmp);
+            let power = |x: &f64| 10.0_f64.powf(*x);
+            let diagonal: Vec<f64> = powers.iter().map(power).collect();
+            let border: Vec<f64> = border[..diagonal.len()].iter().map(power).collect();
+            check(&diagonal, &border, 0.1);
         }
 
         #[test]

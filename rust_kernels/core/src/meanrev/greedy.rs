@@ -388,6 +388,35 @@ mod tests {
     }
 
     #[test]
+    fn ties_up_to_rounding_are_taken_in_order() {
+        let entries: Vec<f64> = (0..128)
+            .map(|i| f64::from(i * i % 31) / 31.0 - 0.5)
+            .collect();
+        let pencil = random(8, 8, &entries);
+        let m: Vec<f64> = pencil.gamma.iter().map(|x| 0.3 * x).collect();
+        let (order, values) = greedy_path(&m, &pencil.gamma, 8).unwrap();
+        assert_eq!(order, (0..8).collect::<Vec<_>>());
+        assert!(values.iter().all(|x| (x - 0.3).abs() < 1e-13));
+        // One entry away from a tie, on either side of what counts as one.
+        for (gain, first) in [(1e-13, 0), (1e-11, 5)] {
+            let mut m = identity(8, 1.0);
+            m[5 * 9] = 1.0 - gain;
+            let (order, _) = greedy_path(&m, &identity(8, 1.0), 8).unwrap();
+            assert_eq!(order[0], first);
+        }
+    }
+
+    #[test]
+    fn ties_of_later_assets_are_taken_in_order() {
+        for (gain, second) in [(1e-13, 1), (1e-11, 2)] {
+            let far = 0.1 + gain;
+            let m = [0.2, 0.1, far, 0.1, 0.5, 0.0, far, 0.0, 0.5];
+            let (order, _) = greedy_path(&m, &identity(3, 1.0), 3).unwrap();
+            assert_eq!(order[..2], [0, second]);
+        }
+    }
+
+    #[test]
     fn repeated_values_are_found_in_blocks() {
         let mut m = identity(6, 0.0);
         for (i, value) in [0.5, 0.2, 0.4, 0.2, 0.5, 0.4].into_iter().enumerate() {

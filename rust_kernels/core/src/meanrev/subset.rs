@@ -160,10 +160,6 @@ impl<'a> Search<'a> {
             self.eliminate(depth + 1);
             self.descend(depth + 1)?;
             self.chosen.pop();
-            // A failure below says nothing of the next choice.
-            if self.broken > depth {
-                self.broken = usize::MAX;
-            }
         }
         Ok(())
     }
@@ -353,6 +349,48 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_equal_supports_is_not_always_the_one_that_greed_finds() {
+        // The pair 0, 1 has the eigenvalues 0.2 and 0.8; asset 2 alone has 0.2.
+        let m = [0.5, 0.3, 0.0, 0.3, 0.5, 0.0, 0.0, 0.0, 0.2];
+        let gamma = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let pencil = Pencil::new(&m, &gamma, 3).unwrap();
+        assert_eq!(path(&pencil, 2).unwrap().0, [2, 0]);
+        let (support, value) = best_subset(&m, &gamma, 3, 2).unwrap();
+        assert_eq!(support, [0, 1]);
+        assert!((value - 0.2).abs() < 1e-15);
+    }
+
+    #[test]
+    fn below_a_choice_that_is_not_definite_no_level_counts() {
+        let mut m = vec![0.0; 25];
+        for (i, value) in [0.1, 0.5, 0.6, 0.7, 0.8].into_iter().enumerate() {
+            m[i * 6] = value;
+        }
+        let gamma: Vec<f64> = (0..25)
+            .map(|at| if at % 6 == 0 { 1.0 } else { 0.0 })
+            .collect();
+        let pencil = Pencil::new(&m, &gamma, 5).unwrap();
+        let mut search = Search::new(&pencil, vec![0, 1, 2, 3], 0.3);
+        search.chosen = vec![1, 2];
+        search.shift(2);
+        assert_eq!(search.suspect(2, &search.diagonal(2), 3, 4), None);
+        search.chosen = vec![0, 1];
+        search.eliminate(1);
+        search.eliminate(2);
+        assert_eq!(search.broken, 1);
+        assert_eq!(search.suspect(2, &search.diagonal(2), 3, 4), Some(4));
+        search.chosen = vec![1, 2];
+        search.eliminate(1);
+        search.eliminate(2);
+        assert_eq!(search.broken, usize::MAX);
+        assert_eq!(search.suspect(2, &search.diagonal(2), 3, 4), None);
+        assert!(!search.offer(2, &[3, 4]).unwrap());
+        search.chosen = vec![0, 1];
+        assert!(search.offer(2, &[2, 3]).unwrap());
+        assert_eq!((search.best, search.broken), (0.1, usize::MAX));
+    }
+
+    #[test]
     fn arguments_out_of_range_are_refused() {
         let one = |n: usize| -> Vec<f64> {
             (0..n * n)
@@ -388,6 +426,22 @@ mod tests {
             let (support, value) = best_subset(&pencil.m, &pencil.gamma, n, k).unwrap();
             prop_assert!(value <= least + 2.0 * pencil.tie);
             prop_assert_eq!(value, pencil.least(&support).unwrap());
+        }
+
+        #[test]
+        fn a_branch_is_cut_only_if_all_its_assets_together_are_not_better(
+            entries in prop::collection::vec(-1.0_f64..1.0, 512),
+            first in 0_usize..2,
+            part in 0.5_f64..1.5,
+        ) {
+            let pencil = random(16, 16, &entries);
+            let least = pencil.least(&(first..16).collect::<Vec<_>>()).unwrap();
+            let mut search = Search::new(&pencil, (0..8).collect(), least * part);
+            search.chosen.push(first);
+            search.shift(1);
+            prop_assert_eq!(search.is_hopeless(1, first + 1), search.bound() < least);
+            search.broken = 1;
+            prop_assert!(!search.is_hopeless(1, first + 1));
         }
 
         #[test]
