@@ -1332,22 +1332,14 @@ def _round(
 ) -> Matrix:
     """The best local minimum found; with a penalty, without the assets it makes negligible."""
     y = _search(objective, covariance, least, relaxed, start)
-    if objective.penalty == 0:
-        return y
-
-    def on(weights: Matrix) -> Matrix:
-        held = np.flatnonzero(np.abs(weights) > 1e-3 * np.abs(weights).max())
+    while objective.penalty > 0:
+        held = np.flatnonzero(np.abs(y) > 1e-3 * np.abs(y).max())
         at = np.ix_(held, held)
-        if np.linalg.eigvalsh(covariance[at])[-1] < least:
+        possible = np.linalg.eigvalsh(covariance[at])[-1] >= least
+        if len(held) == np.count_nonzero(y) or not possible:
             return y
-        sparse = np.zeros(len(y))
-        sparse[held] = _search(objective.on(held), covariance[at], least, relaxed[at], y[held])
-        return sparse
-
-    # The absolute values have kinks that a smooth search does not see: begin on fewer assets too.
-    y = min(y, on(np.linalg.eigh(relaxed)[1][:, -1]), on(np.diag(relaxed)), key=objective)
-    while np.count_nonzero(sparse := on(y)) < np.count_nonzero(y):
-        y = sparse
+        rest, y = y[held], np.zeros(len(y))
+        y[held] = _search(objective.on(held), covariance[at], least, relaxed[at], rest)
     return y
 
 
@@ -1357,7 +1349,5 @@ def _search(
     """The best local minimum from a start, Y's leading eigenvector and eight draws of N(0, Y)."""
     values, vectors = np.linalg.eigh(relaxed)
     noise = np.random.default_rng(0).normal(size=(8, len(relaxed)))
-    starts = [vectors[:, -1], *(noise * np.sqrt(values.clip(0)) @ vectors.T)]
-    if start.any():
-        starts.append(start)
+    starts = [start, vectors[:, -1], *(noise * np.sqrt(values.clip(0)) @ vectors.T)]
     return min((_refine(objective, covariance, least, x) for x in starts), key=objective)

@@ -776,6 +776,13 @@ def test_a_penalty_makes_threshold_portfolios_sparse():
     assert counts[0] == 6 > counts[1] >= counts[2] and counts[2] <= 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_penalty_leaves_no_negligible_weights(seed):
+    for proxy in ("predictability", "crossing"):
+        y = variance_threshold(panel(seed), proxy, 0.0, penalty=0.05).vector
+        assert np.abs(y[y != 0]).min() > 1e-3 * np.abs(y).max()
+
+
 def test_units_of_the_prices_carry_through():
     prices = panel(45, 4)
     for proxy, power in (("predictability", 2), ("portmanteau", 4), ("crossing", 2)):

@@ -44,8 +44,8 @@ def test_a_pair_is_in_sync(path):
 
 def test_a_pair_that_differs_is_noticed(tmp_path):
     for suffix in (".py", ".ipynb"):
-        shutil.copy(CHAPTERS[0].with_suffix(suffix), tmp_path)
-    source = tmp_path / CHAPTERS[0].with_suffix(".py").name
+        shutil.copy(NOTEBOOKS / f"triangular_arbitrage{suffix}", tmp_path)
+    source = tmp_path / "triangular_arbitrage.py"
     source.write_text(source.read_text().replace("fee_bps = 10.0", "fee_bps = 11.0"))
     assert len(tool("chapters").differences(source)) == 1
     source.with_suffix(".ipynb").unlink()
