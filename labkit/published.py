@@ -8,6 +8,7 @@ of any difference that is known.
 from __future__ import annotations
 
 import copy
+import html
 import math
 import tomllib
 from collections.abc import Iterable
@@ -138,14 +139,21 @@ class Replication:
         shown = self._rounded()
         for column in ("published", "ours", "se", "difference", "tolerance"):
             shown[column] = ["" if pd.isna(v) else f"{v:.10g}" for v in shown[column]]
-        empty = [column for column in ("se", "reason") if (shown[column] == "").all()]
+        empty = ["reason", *(["se"] if (shown["se"] == "").all() else [])]
         return shown.drop(columns=empty)
 
+    def _reasons(self) -> list[str]:
+        """Why a row is not a match, each reason once with the quantities it is given for."""
+        with_reason = self.table[self.table["reason"] != ""]
+        groups = with_reason.groupby("reason", sort=False)["quantity"]
+        return [f"{'; '.join(quantities)}: {reason}" for reason, quantities in groups]
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        shown = self._shown()
+        shown, reasons = self._shown(), self._reasons()
+        notes = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
         return {
-            "text/plain": shown.to_string(index=False),
-            "text/html": shown.to_html(index=False, border=0),
+            "text/plain": "\n".join([shown.to_string(index=False), *reasons]),
+            "text/html": shown.to_html(index=False, border=0) + (notes and f"<ul>{notes}</ul>"),
             MIME: {
                 "key": self.key,
                 "rows": [

@@ -126,8 +126,8 @@ plots.steps(
     caption=f"Gross edge of both round trips through {', '.join(symbols)} at the "
     f"best quotes ({session.name}). A round trip gains only above the dotted line.",
     alt="Two step curves over time; the higher one peaks at "
-    f"{gross_bps.max().max():.1f} basis points, and three fees of {fee_bps:g} basis "
-    f"points ask for {(1 / kept - 1) * 1e4:.1f}.",
+    f"{gross_bps.max().max():.1f} basis points, and three fees of {fee_bps:g} "
+    f"basis points ask for {(1 / kept - 1) * 1e4:.1f}.",
 )
 
 # %% [markdown]
@@ -205,7 +205,7 @@ GAIN = 1 + 1e-12  # a trade that multiplies by less gains nothing but rounding
 
 
 def loop_by_hand(rates):
-    """A profitable loop in a matrix of rates, or prices that prove there is none."""
+    """A profitable loop in a matrix of rates, or prices that rule one out."""
     n = len(rates)
     amount, came_from = np.ones(n), np.full(n, -1)
     for _ in range(n):
@@ -313,7 +313,7 @@ def size_by_hand(levels, buys, fee):
             break
         # What each leg's best level can take, in the currency it is given ...
         room = np.where(buys, price * size, size)
-        # ... of which a unit of start currency becomes `reach` units on the way there.
+        # ... of which a unit of start currency becomes `reach` units on the way.
         reach = np.array([1.0, rates[0], rates[0] * rates[1]])
         amount = min(room / reach)
         given = amount * reach
@@ -532,10 +532,10 @@ plots.lines(
     x=f"{start} put in",
     y=f"profit, {start}",
     level=(0.0, ""),
-    caption="Profit against size at the best moment of the session, without lots: the "
-    f"optimum before fees is {free.spent:.2f} {start} and earns {free.profit:.4f}.",
-    alt="Two concave curves from zero; the one before fees rises to its optimum and "
-    "then falls, the one after fees lies below it.",
+    caption="Profit against size at the best moment of the session, without lots: "
+    f"the optimum before fees is {free.spent:.2f} {start} and earns {free.profit:.4f}.",
+    alt="Two concave curves from zero; the one before fees rises to its optimum "
+    "and then falls, the one after fees lies below it.",
 )
 
 # %% [markdown]
@@ -612,11 +612,11 @@ plots.lines(
     x="latency from receipt to the venue, ms",
     y="profit, bp of the amount put in",
     level=(0.0, "break-even"),
-    caption=f"What {len(opportunities)} opportunities seen in {session.name} are worth "
-    "when they are traded later; mean and two standard errors.",
+    caption=f"What {len(opportunities)} opportunities seen in {session.name} are "
+    "worth when they are traded later; mean and two standard errors.",
     alt="Two curves of profit against latency: before fees from "
-    f"{mean.iloc[0, 0]:.1f} to {mean.iloc[-1, 0]:.1f} basis points, after fees from "
-    f"{mean.iloc[0, 1]:.1f} to {mean.iloc[-1, 1]:.1f}.",
+    f"{mean.iloc[0, 0]:.1f} to {mean.iloc[-1, 0]:.1f} basis points, after fees "
+    f"from {mean.iloc[0, 1]:.1f} to {mean.iloc[-1, 1]:.1f}.",
 )
 
 # %% tags=["keep_output", "nbval-check-output"]
@@ -629,7 +629,7 @@ no_delay = [0.0]
 
 
 def total(fee, lots):
-    """Profit of trading every opportunity on the very books on which it was seen."""
+    """Profit of trading every opportunity on the very books it was seen on."""
     seen = late_edges(
         history, opportunities, no_delay, fee=fee, lot_sizes=lots, clock="local"
     )
@@ -690,7 +690,7 @@ plots.lines(
     level=(0.0, ""),
     caption="Total profit of trading every opportunity that is open after fees in "
     f"{session.name}, against the fee.",
-    alt="Two curves of total profit against the fee; both are zero beyond break-even.",
+    alt="Two curves of total profit against the fee; both end at zero.",
 )
 
 # %% [markdown]

@@ -69,6 +69,12 @@ def test_code_cells_are_short(path):
 
 
 @each_chapter
+def test_code_lines_fit_the_page(path):
+    lines = [line for cell in code_cells(path) for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 84] == []
+
+
+@each_chapter
 def test_stored_outputs_are_those_of_checked_cells_and_no_others(path):
     cells = code_cells(path)
     checked = [cell for cell in cells if "keep_output" in tags(cell)]

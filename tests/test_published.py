@@ -79,6 +79,10 @@ def test_a_known_difference_keeps_its_row_and_reason(monkeypatch):
     checked = published.check("sedgewick_wayne_rates", **GOOD | {"final_usd": 1.0})
     assert checked.matches
     assert checked.table[["verdict", "reason"]].iloc[0].to_list() == ["differs", "misprint"]
+    bundle = checked._repr_mimebundle_()
+    description = source.quantities["final_usd"].description
+    assert bundle["text/plain"].splitlines()[-1] == f"{description}: misprint"
+    assert f"<ul><li>{description}: misprint</li></ul>" in bundle["text/html"]
 
 
 @pytest.mark.parametrize(
