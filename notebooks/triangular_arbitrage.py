@@ -533,7 +533,8 @@ plots.lines(
     y=f"profit, {start}",
     level=(0.0, ""),
     caption="Profit against size at the best moment of the session, without lots: "
-    f"the optimum before fees is {free.spent:.2f} {start} and earns {free.profit:.4f}.",
+    f"the optimum before fees is {free.spent:.2f} {start} and earns "
+    f"{free.profit:.4f}.",
     alt="Two concave curves from zero; the one before fees rises to its optimum "
     "and then falls, the one after fees lies below it.",
 )
