@@ -10,11 +10,10 @@ time series", Biometrika 64 (1977)): near 1 a portfolio wanders, near 0 it rever
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 
+from labkit import _convex
 from labkit._allocation import (
     JurekYang,
     TradingPolicy,
@@ -43,7 +43,7 @@ from labkit._rolling import (
     threshold_positions,
     trade,
 )
-from labkit.errors import LabkitError
+from labkit.errors import SolverFailed
 from labkit.reference import _checks as check
 
 __all__ = [
@@ -52,7 +52,6 @@ __all__ = [
     "Portfolio",
     "Rolling",
     "SemidefinitePortfolio",
-    "SolverFailed",
     "ThresholdPortfolio",
     "Traded",
     "TradingPolicy",
@@ -87,10 +86,6 @@ Matrix = NDArray[np.float64]
 # A column whose range is below this share of its level holds rounding only; a covariance whose
 # correlation matrix has an eigenvalue below it (times n) is singular to rounding.
 _ROUNDING = 1e-13
-
-
-class SolverFailed(LabkitError, RuntimeError):
-    """A numerical programme was not solved; the message says what the solver reports."""
 
 
 def _symmetric(matrix: Matrix) -> Matrix:
@@ -806,21 +801,6 @@ def _pairs(n: int) -> scipy.sparse.csr_array:
     )
 
 
-def _solve(problem: Any) -> float:
-    """Optimal value of a cvxpy problem, which no inaccurate answer passes for."""
-    import cvxpy
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the status below says the same
-            problem.solve(solver=cvxpy.CLARABEL)
-    except cvxpy.SolverError as error:
-        raise SolverFailed(f"Clarabel gave up: {error}") from error
-    if problem.status != cvxpy.OPTIMAL:
-        raise SolverFailed(f"Clarabel did not reach its tolerance, status {problem.status!r}")
-    return float(problem.value)
-
-
 def _relaxation(
     predicted: Matrix, covariance: Matrix, k: int, basis: Matrix
 ) -> tuple[float, float, Matrix]:
@@ -842,22 +822,12 @@ def _relaxation(
     value, rho = cp.Variable(), cp.Variable(nonneg=True)
     proof = predicted + cp.reshape(pairs @ above, (n, n), order="C") - (k - 1) * rho * np.eye(n)
     slack = basis.T @ proof @ basis - value * np.eye(basis.shape[1]) >> 0
-    optimum = _solve(cp.Problem(cp.Maximize(value), [slack, above <= rho, -rho <= above]))
+    optimum = _convex.solve(cp.Problem(cp.Maximize(value), [slack, above <= rho, -rho <= above]))
     multiplier = (pairs @ above.value).reshape(n, n)
     exact = predicted + multiplier - (k - 1) * np.abs(multiplier).max() * np.eye(n)
     # U = 0 proves the least predictability of all; M is positive semidefinite.
-    bound = max(_proved(exact, basis), _proved(predicted, basis), 0.0)
+    bound = max(_convex.proved(exact, basis), _convex.proved(predicted, basis), 0.0)
     return optimum, bound, basis @ _symmetric(slack.dual_value) @ basis.T
-
-
-def _proved(matrix: Matrix, basis: Matrix | None = None) -> float:
-    """Least eigenvalue of a matrix, or of the part in a basis, less what rounding may add to it."""
-    size = np.linalg.norm(matrix, 2)
-    if basis is not None:
-        size *= np.linalg.norm(basis, 2) ** 2
-        matrix = basis.T @ matrix @ basis
-    least = scipy.linalg.eigvalsh(_symmetric(matrix), subset_by_index=[0, 0])[0]
-    return float(least - len(matrix) * np.finfo(float).eps * size)
 
 
 def _metric_basis(covariance: Matrix, excluded: Matrix) -> Matrix:
@@ -1299,7 +1269,7 @@ def _threshold_relaxation(objective: _Objective, covariance: Matrix, least: floa
         limits = [above <= size, -above <= size]
         constraints += limits
         cost += 2 * objective.penalty * cp.sum(size)
-    value = _solve(cp.Problem(cp.Minimize(cost + objective.penalty), constraints))
+    value = _convex.solve(cp.Problem(cp.Minimize(cost + objective.penalty), constraints))
     if penalised:
         signs[np.triu_indices(n, 1)] = np.ravel(limits[0].dual_value - limits[1].dual_value) / 2
         signs = np.clip(signs + signs.T, -objective.penalty, objective.penalty)
@@ -1315,7 +1285,7 @@ def _tangent(
     slope, constant = slope + solved.signs, constant + objective.penalty
 
     def bound(multiplier: float) -> float:
-        return _proved(slope - multiplier * covariance) + multiplier * least + constant
+        return _convex.proved(slope - multiplier * covariance) + multiplier * least + constant
 
     best = scipy.optimize.minimize_scalar(
         lambda multiplier: -bound(multiplier),
