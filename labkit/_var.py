@@ -7,7 +7,9 @@ names are those of `labkit.meanrev`, which says what they are for.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+import warnings
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +28,9 @@ Matrix = NDArray[np.float64]
 # A column whose range is below this share of its level holds rounding only; a covariance whose
 # correlation matrix has an eigenvalue below it (times n) is singular to rounding.
 _ROUNDING = 1e-13
+# Tight enough for what the docstrings promise of the optimality conditions.
+_LASSO = {"max_iter": 1_000_000, "tol": 1e-12}
+_GRAPHICAL_LASSO = {"max_iter": 2000, "tol": 1e-6, "enet_tol": 1e-8}
 
 
 def symmetric(matrix: Matrix) -> Matrix:
@@ -227,38 +232,20 @@ def _least_squares(sample: _Sample) -> Matrix:
     return transition
 
 
-def _lasso(gram: Matrix, cross: Matrix, penalty: float, start: Matrix | None = None) -> Matrix:
-    """Minimise ``b' gram b / 2 - cross' b + penalty sum|b|``, to rounding.
+@contextmanager
+def _converging(penalty: float) -> Iterator[None]:
+    """Take no answer that scikit-learn itself calls inaccurate."""
+    from sklearn.exceptions import ConvergenceWarning
 
-    Active sets: the quadratic is solved exactly for the signs held, a coefficient that would
-    change its sign leaves, the one whose gradient breaks the penalty most enters (Lee et al.,
-    "Efficient sparse coding algorithms", NIPS 2006). The objective falls at every step, so no set
-    comes twice. Coordinate descent is much slower on prices, which are all nearly collinear.
-    """
-    b = np.zeros(len(cross)) if start is None else start.copy()
-    signs = np.sign(b)
-    allowed = penalty * (1 + 1e-10) + 1e-12 * np.abs(cross).max()
-    for _ in range(100 * len(cross) + 100):
-        active = np.flatnonzero(signs)
-        if len(active):
-            target = np.linalg.solve(
-                gram[np.ix_(active, active)], cross[active] - penalty * signs[active]
-            )
-            leaving = np.flatnonzero(signs[active] * target <= 0)
-            if len(leaving):
-                share = b[active[leaving]] / (b[active[leaving]] - target[leaving])
-                first = int(np.argmin(share))
-                b[active] += share[first] * (target - b[active])
-                b[active[leaving[first]]] = signs[active[leaving[first]]] = 0.0
-                continue
-            b[active] = target
-        gradient = cross - gram @ b
-        gradient[active] = 0.0
-        entering = int(np.argmax(np.abs(gradient)))
-        if abs(gradient[entering]) <= allowed:
-            return b
-        signs[entering] = np.sign(gradient[entering])
-    raise SolverFailed("the lasso did not settle on a set of coefficients")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            yield
+    except (ConvergenceWarning, FloatingPointError) as error:
+        raise SolverFailed(
+            f"scikit-learn did not converge at penalty {penalty:g}: the prices are too nearly "
+            "collinear for it; raise the penalty"
+        ) from error
 
 
 def _penalty(penalty: float) -> float:
@@ -306,7 +293,14 @@ def penalized_var(
     ValueError
         As `var`; `penalty` or `toward` is not one of those above.
     SolverFailed
-        Rounding kept a column from being solved.
+        Coordinate descent did not converge: the penalty is too small for prices so collinear.
+
+    Notes
+    -----
+    scikit-learn's `Lasso`, to a duality gap of 1e-12 of a column's squares. On a dozen panels of
+    rates, yields and simulated prices every gradient was then within 1e-6 of its ``alpha_j``.
+    With assets nearly collinear it takes long where the penalty is small: 50 simulated assets, a
+    second at 0.1 and up to a minute at 0.001.
 
     Examples
     --------
@@ -321,38 +315,18 @@ def penalized_var(
     method = f"lasso toward {toward}, penalty {share:g}"
     if share == 0:
         return _model(sample, _least_squares(sample), step, method)
+    from sklearn.linear_model import Lasso
+
     past, rows = sample.scaled[:-1], len(sample.scaled) - 1
     origin = float(toward == "random walk") * np.eye(len(sample.names))
-    gram, cross = past.T @ past / rows, past.T @ (sample.scaled[1:] - past @ origin) / rows
-    columns = [_lasso(gram, column, share * np.abs(column).max()) for column in cross.T]
+    gram, targets = past.T @ past, sample.scaled[1:] - past @ origin
+    emptying = np.abs(past.T @ targets).max(axis=0) / rows
+    with _converging(share):
+        columns = [
+            Lasso(alpha, fit_intercept=False, precompute=gram, **_LASSO).fit(past, target).coef_
+            for alpha, target in zip(share * emptying, targets.T, strict=True)
+        ]
     return _model(sample, origin + np.column_stack(columns), step, method)
-
-
-def _sparse_precision(correlation: Matrix, penalty: float) -> Matrix:
-    """Graphical lasso: maximise ``log det K - Tr(R K) - penalty sum_{i != j} |K_ij|``.
-
-    Block coordinate ascent on the dual (Friedman et al., Biostatistics 9 (2008)): with W the
-    inverse of K, the off-diagonal column of W is ``W_11 b`` and b solves a lasso. Begun inside the
-    dual's box at the regularised ``(1 - penalty) R + penalty I``, not at R, W stays well
-    conditioned where R is nearly singular, as that of cointegrated prices is.
-    """
-    n = len(correlation)
-    covariance = (1 - penalty) * correlation + penalty * np.eye(n)
-    slopes, others = np.zeros((n, n)), [np.delete(np.arange(n), j) for j in range(n)]
-    for _ in range(2000):
-        before = covariance.copy()
-        for j, rest in enumerate(others):
-            block = covariance[np.ix_(rest, rest)]
-            slopes[rest, j] = _lasso(block, correlation[rest, j], penalty, slopes[rest, j])
-            covariance[rest, j] = covariance[j, rest] = block @ slopes[rest, j]
-        if np.abs(covariance - before).max() < 1e-11:
-            break
-    else:
-        raise SolverFailed("the graphical lasso did not converge in 2000 sweeps")
-    precision = np.diag(1 / (1 - np.einsum("ij,ij->j", covariance, slopes)))
-    precision -= slopes * np.diag(precision)
-    zero = (slopes == 0) & (slopes.T == 0) & ~np.eye(n, dtype=bool)
-    return np.where(zero, 0.0, symmetric(precision))
 
 
 def covariance_selection(model: VAR1, penalty: float) -> VAR1:
@@ -379,13 +353,24 @@ def covariance_selection(model: VAR1, penalty: float) -> VAR1:
     ValueError
         `penalty` is out of range.
     SolverFailed
-        The iteration did not converge.
+        The iteration did not converge: the penalty is too small for prices so collinear.
+
+    Notes
+    -----
+    scikit-learn's `graphical_lasso` by coordinate descent, to a duality gap of 1e-6. On the panels
+    tried the correlations then met the optimality conditions to 1e-4, and 50 assets took up to
+    some 20 s. Panels of 20 or more wandering assets, with condition numbers of the correlations
+    above some 1e4, fail at penalties of 0.01 to 0.1.
     """
     share = _penalty(penalty)
     method = f"{model.method}; covariance selection, penalty {share:g}"
-    if share == 0:
+    if share == 0 or len(model.names) == 1:
         return replace(model, method=method)
-    inverse = symmetric(np.linalg.inv(_sparse_precision(model.pencil[1], share)))
+    from sklearn.covariance import graphical_lasso
+
+    with _converging(share):
+        _, precision = graphical_lasso(model.pencil[1], share, mode="cd", **_GRAPHICAL_LASSO)
+    inverse = symmetric(np.linalg.inv(precision))
     outer = model.scale / np.sqrt(np.diag(inverse))
     return replace(model, covariance=inverse * outer[:, None] * outer, method=method)
 
