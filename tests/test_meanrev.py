@@ -477,10 +477,86 @@ def test_searches_equal_enumeration_and_are_ordered(seed):
         slack = 1 + 1e-10
         assert best <= swapped.predictability * slack
         assert swapped.predictability <= plain.predictability * slack
+        for direction, swaps in itertools.product(("forward", "backward"), (False, True)):
+            found = greedy(model, k, direction=direction, swaps=swaps)
+            assert best <= found.predictability * slack and found.cardinality == k
     values = [p.predictability for p in path]
     assert (np.diff(values) <= 1e-12).all()
     assert len(greedy_path(model, 2)) == 2
     assert values[-1] == pytest.approx(box_tiao(model)[0].predictability, rel=1e-9)
+
+
+def missed_least(model, support):
+    """The asset without which the least predictability rises least, by direct eigenvalues."""
+    rises = {i: least(model, [j for j in support if j != i]) for i in support}
+    lowest = min(rises.values())
+    return next(i for i, value in rises.items() if value <= lowest + 1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 6, 15])
+def test_backward_elimination_removes_the_asset_that_is_missed_least(n):
+    for seed in range(5):
+        model, support = var(panel(300 + seed, n)), list(range(n))
+        for k in range(n, 0, -1):
+            found = greedy(model, k, direction="backward")
+            assert found.support == tuple(support)
+            assert found.predictability == pytest.approx(least(model, support), rel=1e-9)
+            if k > 1:
+                support.remove(missed_least(model, support))
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 40])
+def test_predictability_without_each_asset_is_that_of_the_submatrix(n):
+    for seed in range(5):
+        model = var(panel(320 + seed, n))
+        values, vectors = scipy.linalg.eigh(*model.pencil)
+        direct = [least(model, np.delete(np.arange(n), i)) for i in range(n)]
+        np.testing.assert_allclose(meanrev._least_without(values, vectors), direct, atol=1e-12)
+
+
+def diagonal(nu):
+    """Independent assets, each an AR(1) of that predictability."""
+    transition = np.diag(np.sqrt(nu))
+    names = tuple(range(len(nu)))
+    return VAR1(names, transition, np.eye(len(nu)), np.zeros(len(nu)), 0, 1.0, "by hand")
+
+
+@pytest.mark.parametrize(
+    ("nu", "kept"),
+    [
+        ([0.4, 0.3, 0.2, 0.1], [(3,), (2, 3), (1, 2, 3)]),
+        ([0.1, 0.2, 0.3, 0.4], [(0,), (0, 3), (0, 2, 3)]),
+        ([0.1, 0.1, 0.5, 0.9], [(1,), (1, 3), (1, 2, 3)]),
+        ([0.3, 0.3 + 1e-14, 0.9, 0.9], [(1,), (1, 3), (1, 2, 3)]),
+        ([0.5, 0.5, 0.5, 0.5], [(3,), (2, 3), (1, 2, 3)]),
+        ([0.0, 0.0, 0.0, 0.7], [(2,), (2, 3), (1, 2, 3)]),
+    ],
+)
+def test_backward_elimination_of_independent_assets(nu, kept):
+    """Most are no part of the least predictable portfolio: of equal losses the first one goes."""
+    model = diagonal(nu)
+    direct = [min(np.delete(nu, i)) for i in range(4)]
+    without = meanrev._least_without(*scipy.linalg.eigh(*model.pencil))
+    np.testing.assert_allclose(without, direct, rtol=0, atol=1e-15)
+    assert [tuple(meanrev._backward(model, k).tolist()) for k in (1, 2, 3)] == kept
+
+
+def test_backward_elimination_from_many_assets_takes_seconds():
+    model = var(panel(330, 200, 2000))
+    began = time.perf_counter()
+    found = greedy(model, 5, direction="backward")
+    assert time.perf_counter() - began < 10
+    assert found.cardinality == 5
+
+
+def test_directions_are_two_and_a_singular_covariance_is_refused_in_both():
+    with pytest.raises(ValueError, match="direction must be 'forward' or 'backward'"):
+        greedy(var(panel(0)), 2, direction="up")
+    twins = VAR1(("a", "b", "c"), np.eye(3) / 2, np.ones((3, 3)), np.zeros(3), 0, 1.0, "by hand")
+    for direction in ("forward", "backward"):
+        with pytest.raises(ValueError, match="covariance must be positive definite"):
+            greedy(twins, 2, direction=direction)
+    assert greedy(var(panel(0)), 2, direction="backward").method == "greedy backward"
 
 
 def test_rescaling_assets_changes_no_predictability():
@@ -542,11 +618,32 @@ HEDGED = (lambda rng: np.array([1, 0.3, 0.2]), True)
         (lambda model: box_tiao(model)[0], 0.996),
         (lambda model: semidefinite(model, 3), 0.9975),
         (lambda model: exhaustive(model, 3), 0.9975),
+        (lambda model: greedy(model, 3, direction="backward"), 0.9975),
     ],
-    ids=["box_tiao", "semidefinite", "exhaustive"],
+    ids=["box_tiao", "semidefinite", "exhaustive", "backward"],
 )
 def test_planted_weights_are_found_on_every_seed(search, weakest, design):
     assert cosines(search, *design).min() > weakest > 0.99
+
+
+def test_the_planted_basket_is_found_on_every_seed_except_by_forward_selection():
+    searches = {
+        "box_tiao": lambda model: box_tiao(model)[0],
+        "backward": lambda model: greedy(model, 3, direction="backward"),
+        "semidefinite": lambda model: semidefinite(model, 3),
+        "forward": lambda model: greedy(model, 3),
+        "forward, swaps": lambda model: greedy(model, 3, swaps=True),
+    }
+    cosine = pd.DataFrame(index=range(50), columns=list(searches), dtype=float)
+    for seed in range(50):
+        basket = data.simulate_basket(seed)
+        model, planted_weights = var(basket["prices"]), basket["planted"]["weight"]
+        for name, search in searches.items():
+            cosine.loc[seed, name] = abs(search(model).weights @ planted_weights)
+    assert (cosine[["box_tiao", "backward", "semidefinite"]].min() > 0.996).all()
+    missed = (cosine < 0.99).sum()
+    assert 5 <= missed["forward"] <= 25
+    assert missed["forward, swaps"] < missed["forward"] / 2
 
 
 def test_greedy_with_swaps_finds_an_asset_and_its_hedges_on_every_seed():
