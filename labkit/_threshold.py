@@ -16,6 +16,7 @@ import scipy.optimize
 from numpy.typing import ArrayLike, NDArray
 
 from labkit import _convex
+from labkit import _validate as validate
 from labkit._var import VAR1, Matrix, Portfolio, symmetric, unit_columns, var
 from labkit.reference import _checks as check
 
@@ -23,11 +24,9 @@ __all__ = ["ThresholdPortfolio", "crossing_rate", "portmanteau", "variance_thres
 
 
 def _series(values: ArrayLike, least: int) -> Matrix:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) < least:
-        raise ValueError(f"values must have shape (T,) with T at least {least}, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"values[{int(np.argmin(np.isfinite(array)))}] must be finite")
+    array = validate.array("values", values, (None,))
+    if len(array) < least:
+        raise ValueError(f"values must have at least {least} entries, got {len(array)}")
     if np.ptp(array) == 0:
         raise ValueError("values must vary")
     return array - array.mean()

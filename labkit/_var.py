@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 
+from labkit import _validate as validate
 from labkit.errors import SolverFailed
 from labkit.reference import _checks as check
 
@@ -186,12 +187,6 @@ def _model(sample: _Sample, transition: Matrix, dt: float, method: str) -> VAR1:
     )
 
 
-def _step(dt: float) -> float:
-    dt = check.number("dt", dt)
-    check.positive("dt", dt)
-    return dt
-
-
 def var(prices: ArrayLike | pd.DataFrame, *, dt: float = 1.0) -> VAR1:
     """Estimate a VAR(1) by least squares, without an intercept on prices less their sample mean.
 
@@ -221,7 +216,7 @@ def var(prices: ArrayLike | pd.DataFrame, *, dt: float = 1.0) -> VAR1:
     >>> model.mean.tolist(), model.transition.round(12).tolist()
     ([1.0], [[-0.5]])
     """
-    step, sample = _step(dt), _sample(prices)
+    step, sample = validate.positive("dt", dt), _sample(prices)
     return _model(sample, _least_squares(sample), step, "least squares")
 
 
@@ -308,7 +303,7 @@ def penalized_var(
     >>> penalized_var(steps.cumsum(axis=0), 0.5, toward="random walk").transition[0, 0] <= 1
     np.True_
     """
-    step, share = _step(dt), _penalty(penalty)
+    step, share = validate.positive("dt", dt), _penalty(penalty)
     if toward not in ("zero", "random walk"):
         raise ValueError(f"toward must be 'zero' or 'random walk', got {toward!r}")
     sample = _sample(prices)
