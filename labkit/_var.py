@@ -295,7 +295,7 @@ def penalized_var(
     scikit-learn's `Lasso`, to a duality gap of 1e-12 of a column's squares. On a dozen panels of
     rates, yields and simulated prices every gradient was then within 1e-6 of its ``alpha_j``.
     With assets nearly collinear it takes long where the penalty is small: 50 simulated assets, a
-    second at 0.1 and up to a minute at 0.001.
+    second at 0.1 and up to half a minute at 0.001.
 
     Examples
     --------
