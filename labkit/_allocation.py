@@ -20,6 +20,7 @@ import scipy.integrate
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
+from labkit import _convex
 from labkit import _validate as validate
 from labkit.reference import _checks as check
 
@@ -38,6 +39,8 @@ __all__ = [
 _LEAST_RECIPROCAL_CONDITION = 1e-12
 # Trades of a convex programme below this, in units of risk, are rounding of the solver.
 _LEAST_TRADE = 1e-6
+# Of Clarabel, on a programme in units of risk.
+_TOLERANCES = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11}
 
 Array = NDArray[np.float64]
 
@@ -420,7 +423,7 @@ def multiperiod(
     ------
     ValueError
         Shapes or labels disagree, a matrix is not positive definite, a number is out of range.
-    RuntimeError
+    SolverFailed
         The solver does not reach its tolerance.
 
     Examples
@@ -480,7 +483,7 @@ def replan(
 
     Raises
     ------
-    ValueError, RuntimeError
+    ValueError, SolverFailed
         As `multiperiod`.
 
     Examples
@@ -562,7 +565,7 @@ class _Planner:
         paid = self.keep ** np.arange(0.0, self.horizon)[:, None]
         self.fee.value = paid * known / (self.gamma * self.scale * unit)
         self.before.value = start * self.scale / unit
-        self._run()
+        _convex.solve(self.problem, warm_start=False, **_TOLERANCES)
         steps = np.diff(self.y.value, axis=0, prepend=self.before.value[None])
         steps[np.abs(steps) < _LEAST_TRADE] = 0.0
         return start + np.cumsum(steps, axis=0) * unit / self.scale
@@ -592,17 +595,6 @@ class _Planner:
         if len(frozen):
             constraints.append(steps[:, frozen] == 0)
         self.problem = cp.Problem(cp.Maximize(objective), constraints)
-
-    def _run(self) -> None:
-        import cvxpy as cp
-
-        tight = {f"tol_{name}": 1e-11 for name in ("gap_abs", "gap_rel", "feas")}
-        try:
-            self.problem.solve(solver=cp.CLARABEL, warm_start=False, **tight)
-        except cp.SolverError as error:
-            raise RuntimeError(f"the convex programme was not solved: {error}") from error
-        if self.problem.status != cp.OPTIMAL:
-            raise RuntimeError(f"the convex programme was not solved: {self.problem.status}")
 
 
 def _costs_or_infinite(value: Any, n: int) -> Array:

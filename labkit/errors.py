@@ -7,6 +7,7 @@ __all__ = [
     "LabkitError",
     "RunFailed",
     "SequenceGap",
+    "SolverFailed",
     "UnknownParameter",
 ]
 
@@ -21,6 +22,10 @@ class CrossedBook(LabkitError, ValueError):
 
 class SequenceGap(LabkitError):
     """A recording skips an update, so the books after it are not known."""
+
+
+class SolverFailed(LabkitError, RuntimeError):
+    """A numerical programme was not solved; the message says what the solver reports."""
 
 
 class DataUnavailable(LabkitError):

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, signal, special
 from statsmodels.tsa.adfvalues import mackinnonp
 
+from labkit import _validate as validate
 from labkit._backend import kernels
 from labkit.reference import _checks
 
@@ -44,21 +45,12 @@ _FARTHEST = 26.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 
 
-def _number(name: str, value: Any) -> float:
-    result = _checks.number(name, value)
-    if not math.isfinite(result):
-        raise ValueError(f"{name} must be finite, got {result}")
-    return result
-
-
-def _positive(name: str, value: Any) -> float:
-    result = _checks.number(name, value)
-    _checks.positive(name, result)
-    return result
-
-
 def _process(theta: Any, mu: Any, sigma: Any) -> tuple[float, float, float]:
-    return _positive("theta", theta), _number("mu", mu), _positive("sigma", sigma)
+    return (
+        validate.positive("theta", theta),
+        validate.finite("mu", mu),
+        validate.positive("sigma", sigma),
+    )
 
 
 # Estimation
@@ -257,7 +249,7 @@ def fit(x: ArrayLike | pd.Series, dt: float = 1.0, *, confidence: float = 0.95) 
     'mean reverting'
     """
     values = _values(x, "(n + 1,)", 1)
-    dt, confidence = _positive("dt", dt), _confidence(confidence)
+    dt, confidence = validate.positive("dt", dt), _confidence(confidence)
     if len(values) < 4:
         raise ValueError(f"x must have at least 4 values (3 transitions), got {len(values)}")
     for place in np.flatnonzero(~np.isfinite(values)):
@@ -308,7 +300,7 @@ def fit_many(
         raise ValueError(
             f"x must have at least 4 values a series (3 transitions), got {rows.shape[1]}"
         )
-    table = _estimates(rows, _positive("dt", dt), _confidence(confidence))
+    table = _estimates(rows, validate.positive("dt", dt), _confidence(confidence))
     return pd.DataFrame(table, index=names if names is not None else range(len(rows)))
 
 
@@ -377,10 +369,14 @@ def simulate(
     >>> simulate(1.0, 5.0, 0.1, dt=0.5, n_steps=2, n_paths=4, seed=0).shape
     (4, 3)
     """
-    theta = _number("theta", theta)
+    theta = validate.finite("theta", theta)
     if theta < 0:
         raise ValueError(f"theta must be zero or positive, got {theta}")
-    mu, sigma, dt = _number("mu", mu), _positive("sigma", sigma), _positive("dt", dt)
+    mu, sigma, dt = (
+        validate.finite("mu", mu),
+        validate.positive("sigma", sigma),
+        validate.positive("dt", dt),
+    )
     n_steps, n_paths = _checks.count("n_steps", n_steps, 1), _checks.count("n_paths", n_paths, 1)
     if theta == 0 and start is None:
         raise ValueError("start must be given where theta is 0: there is no stationary law")
@@ -481,8 +477,8 @@ def _passage(theta: Any, mu: Any, sigma: Any, start: Any, level: Any) -> tuple[f
     """theta, and start and level in y, mirrored so that the passage is upwards."""
     theta, mu, sigma = _process(theta, mu, sigma)
     scale = math.sqrt(2 * theta) / sigma
-    low = (_number("start", start) - mu) * scale
-    high = (_number("level", level) - mu) * scale
+    low = (validate.finite("start", start) - mu) * scale
+    high = (validate.finite("level", level) - mu) * scale
     if low > high:
         low, high = -low, -high
     if high > _FARTHEST:
@@ -600,7 +596,7 @@ def first_passage_probability(
     0.280647
     """
     theta, mu, sigma = _process(theta, mu, sigma)
-    distance = abs(_number("start", start) - mu)
+    distance = abs(validate.finite("start", start) - mu)
     times = np.asarray(t, dtype=np.float64)
     if not (times >= 0).all():
         raise ValueError("t must be zero or positive")
@@ -656,7 +652,7 @@ def _cycle_variance(low: float, high: float) -> float:
 
 
 def _cost(cost: Any, name: str = "cost") -> float:
-    result = _number(name, cost)
+    result = validate.finite(name, cost)
     if result < 0:
         raise ValueError(f"{name} must be zero or positive, got {result}")
     return result
@@ -710,8 +706,8 @@ def bertram_cycle(
     0.018292
     """
     theta, mu, sigma = _process(theta, mu, sigma)
-    entry, exit_, cost = _number("entry", entry), _number("exit", exit), _cost(cost)
-    risk_free = _number("risk_free", risk_free)
+    entry, exit_, cost = validate.finite("entry", entry), validate.finite("exit", exit), _cost(cost)
+    risk_free = validate.finite("risk_free", risk_free)
     if not entry < exit_:
         raise ValueError(f"entry must be below exit, got {entry} and {exit_}")
     scale = math.sqrt(2 * theta) / sigma
@@ -823,7 +819,7 @@ def bertram_thresholds(
     (-0.0047152, 0.0047152, 0.492358)
     """
     theta, mu, sigma = _process(theta, mu, sigma)
-    cost, risk_free = _positive("cost", cost), _number("risk_free", risk_free)
+    cost, risk_free = validate.positive("cost", cost), validate.finite("risk_free", risk_free)
     if objective not in ("return", "sharpe"):
         raise ValueError(f"objective must be 'return' or 'sharpe', got {objective!r}")
     if objective == "sharpe" and not risk_free > 0:
@@ -1072,8 +1068,8 @@ def leung_li_levels(
     (0.46683587, 0.1156811)
     """
     theta, mu, sigma = _process(theta, mu, sigma)
-    rate, cost = _positive("rate", rate), _cost(cost)
-    entry_rate = rate if entry_rate is None else _positive("entry_rate", entry_rate)
+    rate, cost = validate.positive("rate", rate), _cost(cost)
+    entry_rate = rate if entry_rate is None else validate.positive("entry_rate", entry_rate)
     entry_cost = cost if entry_cost is None else _cost(entry_cost, "entry_cost")
     if cost + entry_cost == 0:
         raise ValueError("cost must be positive where entry_cost is 0")
@@ -1085,7 +1081,7 @@ def leung_li_levels(
     levels = LeungLiLevels(mu + top / scale, None if bottom is None else mu + bottom / scale)
     if stop_loss is None:
         return levels
-    stop = (_number("stop_loss", stop_loss) - mu) * scale
+    stop = (validate.finite("stop_loss", stop_loss) - mu) * scale
     highest = paid * hold.nu / (1 + hold.nu)
     if not -_FARTHEST <= stop < highest:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ import scipy.signal
 from statsmodels.datasets import danish_data
 from statsmodels.stats.diagnostic import acorr_ljungbox
 
-from labkit import meanrev
+from labkit import _convex, data, meanrev
+from labkit.errors import SolverFailed
 from labkit.meanrev import (
     VAR1,
     box_tiao,
@@ -189,26 +191,115 @@ def test_unusable_weights_are_refused(weights, message):
 # Penalised estimates
 
 
+def lasso_residual(prices, penalty, toward):
+    """Largest breach of the optimality conditions, in units of alpha_j, and the share of zeros.
+
+    The gradient is alpha sign(b) where b is not 0, and at most alpha in magnitude where it is.
+    """
+    rows, n = len(prices) - 1, prices.shape[1]
+    u = (prices - prices.mean(axis=0)) / prices.std(axis=0, ddof=1)
+    origin = np.eye(n) if toward == "random walk" else np.zeros((n, n))
+    cross = u[:-1].T @ (u[1:] - u[:-1] @ origin) / rows
+    model = penalized_var(prices, penalty, toward=toward)
+    b = model.transition * model.scale[:, None] / model.scale - origin
+    # Mapping to the units of the prices and back leaves rounding where b is 0.
+    b[np.abs(b) < 1e-13] = 0
+    gradient = cross - u[:-1].T @ u[:-1] @ b / rows
+    alpha = penalty * np.abs(cross).max(axis=0)
+    breach = np.where(b == 0, np.abs(gradient) - alpha, np.abs(gradient - alpha * np.sign(b)))
+    return (breach / alpha).max(), (b == 0).mean()
+
+
+def selection_residual(model, penalty):
+    """The same for covariance selection, in units of correlation.
+
+    With K the inverse of the correlations W, ``W - R = penalty sign(K)`` off the diagonal where K
+    is not 0, and at most the penalty in magnitude where it is.
+    """
+    chosen = covariance_selection(model, penalty)
+    outer = np.outer(model.scale, model.scale)
+    w, r = chosen.covariance / outer, model.covariance / outer
+    np.testing.assert_allclose(np.diag(w), 1, rtol=1e-12)
+    np.testing.assert_array_equal(chosen.transition, model.transition)
+    k = np.linalg.inv(w)
+    k[np.abs(k) < 1e-7 * np.diag(k)] = 0
+    off = ~np.eye(len(w), dtype=bool)
+    moved = w - r
+    breach = np.where(k == 0, np.abs(moved) - penalty, np.abs(moved - penalty * np.sign(k)))
+    return breach[off].max(), (k[off] == 0).mean()
+
+
+# As the docstrings promise: of alpha_j for the lasso, of correlation for covariance selection.
+LASSO, SELECTION = 1e-6, 1e-4
+
+
 @pytest.mark.parametrize("toward", ["zero", "random walk"])
 @pytest.mark.parametrize("n", [5, 20])
 def test_penalized_var_meets_the_optimality_conditions(n, toward):
-    """gradient = alpha sign(b) where b is not 0, |gradient| <= alpha where it is."""
-    prices = panel(7, n, 600)
-    u = (prices - prices.mean(axis=0)) / prices.std(axis=0, ddof=1)
-    origin = np.eye(n) if toward == "random walk" else np.zeros((n, n))
-    cross = u[:-1].T @ (u[1:] - u[:-1] @ origin) / 599
-    for penalty in (0.001, 0.05, 0.4):
-        model = penalized_var(prices, penalty, toward=toward)
-        b = model.transition * model.scale[:, None] / model.scale - origin
-        # Mapping to the units of the prices and back leaves rounding where b is 0.
-        b[np.abs(b) < 1e-13] = 0
-        gradient = cross - u[:-1].T @ u[:-1] @ b / 599
-        alpha = penalty * np.abs(cross).max(axis=0)
-        assert (np.abs(gradient) <= alpha * (1 + 1e-8)).all()
-        np.testing.assert_allclose(
-            gradient[b != 0], (alpha * np.sign(b))[b != 0], rtol=1e-7, atol=1e-13
-        )
-    assert (b == 0).mean() > 0.5
+    found = [lasso_residual(panel(7, n, 600), p, toward) for p in (0.001, 0.05, 0.4)]
+    assert max(breach for breach, _ in found) < LASSO
+    assert found[0][1] < found[-1][1] > 0.5
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.1, 0.5])
+def test_covariance_selection_meets_the_optimality_conditions(penalty):
+    breach, zeros = selection_residual(var(panel(11, 12, 600)), penalty)
+    assert breach < SELECTION
+    assert zeros > 0.4 if penalty >= 0.1 else zeros < 0.4
+
+
+RECORDED = {
+    "ecb_fx_reference_daily": ("rates", "USD JPY GBP SEK CHF NOK CAD AUD NZD"),
+    "us_treasury_par_yields_daily": ("treasury", "1Y 2Y 3Y 5Y 7Y 10Y 20Y"),
+    "fed_h15_cmt_and_swaps_daily": ("swaps", "1Y 2Y 3Y 4Y 5Y 7Y 10Y 30Y"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.real_data(name)) for name in RECORDED]
+)
+def test_penalties_meet_the_optimality_conditions_on_recorded_prices(name):
+    table, columns = RECORDED[name]
+    prices = data.load(name)[table][columns.split()].loc["1999":"2006"].dropna().to_numpy()
+    for penalty in (0.01, 0.1, 0.5):
+        assert lasso_residual(prices, penalty, "zero")[0] < LASSO
+        assert lasso_residual(prices, penalty, "random walk")[0] < LASSO
+        assert selection_residual(var(prices), penalty)[0] < SELECTION
+
+
+def test_penalties_of_one_and_of_two_assets_have_closed_forms():
+    """One: soft thresholding keeps 1 - penalty of the coefficient; two: of the correlation."""
+    one, two = var(panel(26, 1)), var(panel(26, 2))
+    shrunk = penalized_var(panel(26, 1), 0.3).transition
+    np.testing.assert_allclose(shrunk, 0.7 * one.transition, rtol=1e-6)
+    walk = penalized_var(panel(26, 1), 0.3, toward="random walk").transition
+    np.testing.assert_allclose(walk - 1, 0.7 * (one.transition - 1), rtol=1e-6)
+    np.testing.assert_allclose(covariance_selection(one, 0.3).covariance, one.covariance)
+    correlation = two.pencil[1][0, 1]
+    for penalty in (0.1, 0.9):
+        kept = np.sign(correlation) * max(abs(correlation) - penalty, 0)
+        chosen = covariance_selection(two, penalty).pencil[1][0, 1]
+        assert chosen == pytest.approx(kept, abs=SELECTION)
+    assert abs(correlation) > 0.2
+
+
+def test_fifty_assets_are_penalised_in_seconds():
+    rng = np.random.default_rng(1)
+    prices = rng.normal(size=(1000, 3)).cumsum(axis=0) @ rng.normal(size=(3, 50))
+    prices += rng.normal(size=prices.shape)
+    began = time.perf_counter()
+    assert lasso_residual(prices, 0.1, "zero")[0] < LASSO
+    assert selection_residual(var(prices), 0.3)[0] < SELECTION
+    assert time.perf_counter() - began < 30
+
+
+def test_prices_too_nearly_collinear_for_a_penalty_are_an_error_that_says_so():
+    with pytest.raises(SolverFailed, match=r"penalty 0\.001.*raise the penalty"):
+        covariance_selection(var(panel(11, 12, 600)), 0.001)
+    rng = np.random.default_rng(0)
+    common, own = (rng.normal(size=(200, n)).cumsum(axis=0) for n in (1, 3))
+    with pytest.raises(SolverFailed, match=r"penalty 1e-06.*raise the penalty"):
+        penalized_var(common + 1e-3 * own, 1e-6, toward="random walk")
 
 
 def test_penalized_var_without_penalty_is_least_squares():
@@ -220,20 +311,6 @@ def test_penalized_var_without_penalty_is_least_squares():
     np.testing.assert_allclose(near.transition, var(prices).transition, atol=1e-5)
 
 
-def test_penalized_var_agrees_with_coordinate_descent():
-    from sklearn.linear_model import Lasso
-
-    prices = panel(9)
-    u = (prices - prices.mean(axis=0)) / prices.std(axis=0, ddof=1)
-    model = penalized_var(prices, 0.1)
-    for j in range(5):
-        alpha = 0.1 * np.abs(u[:-1].T @ u[1:, j] / 299).max()
-        peer = Lasso(alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=1_000_000)
-        peer.fit(u[:-1], u[1:, j])
-        ours = model.transition[:, j] * model.scale / model.scale[j]
-        np.testing.assert_allclose(ours, peer.coef_, atol=1e-7)
-
-
 def test_shrinking_to_zero_makes_random_walks_look_mean_reverting():
     walks = np.random.default_rng(10).normal(size=(1000, 4)).cumsum(axis=0)
     zero = box_tiao(penalized_var(walks, 0.5))[-1].predictability
@@ -243,37 +320,15 @@ def test_shrinking_to_zero_makes_random_walks_look_mean_reverting():
     np.testing.assert_allclose(extreme.transition, np.eye(4), atol=1e-9)
 
 
-@pytest.mark.parametrize("penalty", [1e-3, 0.01, 0.1, 0.5])
-def test_covariance_selection_meets_the_optimality_conditions(penalty):
-    """W - R = penalty sign(K) off the diagonal where K is not 0, within it elsewhere."""
-    model = var(panel(11, 12, 600))
-    chosen = covariance_selection(model, penalty)
-    outer = np.outer(model.scale, model.scale)
-    w, r = chosen.covariance / outer, model.covariance / outer
-    k = np.linalg.inv(w)
-    k[np.abs(k) < 1e-7 * np.diag(k)] = 0
-    off = ~np.eye(12, dtype=bool)
-    np.testing.assert_allclose(np.diag(w), 1, rtol=1e-12)
-    assert np.abs(w - r)[off].max() <= penalty + 1e-7
-    held = off & (k != 0)
-    np.testing.assert_allclose((w - r)[held], penalty * np.sign(k)[held], atol=1e-7)
-    np.testing.assert_array_equal(chosen.transition, model.transition)
-    if penalty >= 0.1:
-        assert (k[off] == 0).mean() > 0.4
-
-
-def test_covariance_selection_agrees_with_scikit_learn():
-    from sklearn.covariance import graphical_lasso
-
+def test_covariance_selection_has_its_limits():
     model = var(panel(12))
-    outer = np.outer(model.scale, model.scale)
-    peer, _ = graphical_lasso(model.covariance / outer, 0.2, tol=1e-10, enet_tol=1e-12)
-    chosen = covariance_selection(model, 0.2)
-    np.testing.assert_allclose(chosen.covariance / outer, peer, atol=1e-6)
-    np.testing.assert_allclose(
-        covariance_selection(model, 0).covariance, model.covariance, rtol=1e-15
-    )
-    assert "least squares" in chosen.method and "0.2" in chosen.method
+    unchanged = covariance_selection(model, 0)
+    np.testing.assert_allclose(unchanged.covariance, model.covariance, rtol=1e-15)
+    largest = np.abs(model.pencil[1] - np.eye(5)).max()
+    alone = covariance_selection(model, largest + 1e-6).covariance
+    np.testing.assert_allclose(alone, np.diag(np.diag(model.covariance)), atol=1e-12)
+    assert "least squares" in unchanged.method
+    assert "penalty 0.2" in covariance_selection(model, 0.2).method
 
 
 def test_portfolios_of_a_clustered_model_live_in_one_cluster():
@@ -422,10 +477,86 @@ def test_searches_equal_enumeration_and_are_ordered(seed):
         slack = 1 + 1e-10
         assert best <= swapped.predictability * slack
         assert swapped.predictability <= plain.predictability * slack
+        for direction, swaps in itertools.product(("forward", "backward"), (False, True)):
+            found = greedy(model, k, direction=direction, swaps=swaps)
+            assert best <= found.predictability * slack and found.cardinality == k
     values = [p.predictability for p in path]
     assert (np.diff(values) <= 1e-12).all()
     assert len(greedy_path(model, 2)) == 2
     assert values[-1] == pytest.approx(box_tiao(model)[0].predictability, rel=1e-9)
+
+
+def missed_least(model, support):
+    """The asset without which the least predictability rises least, by direct eigenvalues."""
+    rises = {i: least(model, [j for j in support if j != i]) for i in support}
+    lowest = min(rises.values())
+    return next(i for i, value in rises.items() if value <= lowest + 1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 6, 15])
+def test_backward_elimination_removes_the_asset_that_is_missed_least(n):
+    for seed in range(5):
+        model, support = var(panel(300 + seed, n)), list(range(n))
+        for k in range(n, 0, -1):
+            found = greedy(model, k, direction="backward")
+            assert found.support == tuple(support)
+            assert found.predictability == pytest.approx(least(model, support), rel=1e-9)
+            if k > 1:
+                support.remove(missed_least(model, support))
+
+
+@pytest.mark.parametrize("n", [2, 3, 8, 40])
+def test_predictability_without_each_asset_is_that_of_the_submatrix(n):
+    for seed in range(5):
+        model = var(panel(320 + seed, n))
+        values, vectors = scipy.linalg.eigh(*model.pencil)
+        direct = [least(model, np.delete(np.arange(n), i)) for i in range(n)]
+        np.testing.assert_allclose(meanrev._least_without(values, vectors), direct, atol=1e-12)
+
+
+def diagonal(nu):
+    """Independent assets, each an AR(1) of that predictability."""
+    transition = np.diag(np.sqrt(nu))
+    names = tuple(range(len(nu)))
+    return VAR1(names, transition, np.eye(len(nu)), np.zeros(len(nu)), 0, 1.0, "by hand")
+
+
+@pytest.mark.parametrize(
+    ("nu", "kept"),
+    [
+        ([0.4, 0.3, 0.2, 0.1], [(3,), (2, 3), (1, 2, 3)]),
+        ([0.1, 0.2, 0.3, 0.4], [(0,), (0, 3), (0, 2, 3)]),
+        ([0.1, 0.1, 0.5, 0.9], [(1,), (1, 3), (1, 2, 3)]),
+        ([0.3, 0.3 + 1e-14, 0.9, 0.9], [(1,), (1, 3), (1, 2, 3)]),
+        ([0.5, 0.5, 0.5, 0.5], [(3,), (2, 3), (1, 2, 3)]),
+        ([0.0, 0.0, 0.0, 0.7], [(2,), (2, 3), (1, 2, 3)]),
+    ],
+)
+def test_backward_elimination_of_independent_assets(nu, kept):
+    """Most are no part of the least predictable portfolio: of equal losses the first one goes."""
+    model = diagonal(nu)
+    direct = [min(np.delete(nu, i)) for i in range(4)]
+    without = meanrev._least_without(*scipy.linalg.eigh(*model.pencil))
+    np.testing.assert_allclose(without, direct, rtol=0, atol=1e-15)
+    assert [tuple(meanrev._backward(model, k).tolist()) for k in (1, 2, 3)] == kept
+
+
+def test_backward_elimination_from_many_assets_takes_seconds():
+    model = var(panel(330, 200, 2000))
+    began = time.perf_counter()
+    found = greedy(model, 5, direction="backward")
+    assert time.perf_counter() - began < 10
+    assert found.cardinality == 5
+
+
+def test_directions_are_two_and_a_singular_covariance_is_refused_in_both():
+    with pytest.raises(ValueError, match="direction must be 'forward' or 'backward'"):
+        greedy(var(panel(0)), 2, direction="up")
+    twins = VAR1(("a", "b", "c"), np.eye(3) / 2, np.ones((3, 3)), np.zeros(3), 0, 1.0, "by hand")
+    for direction in ("forward", "backward"):
+        with pytest.raises(ValueError, match="covariance must be positive definite"):
+            greedy(twins, 2, direction=direction)
+    assert greedy(var(panel(0)), 2, direction="backward").method == "greedy backward"
 
 
 def test_rescaling_assets_changes_no_predictability():
@@ -487,11 +618,32 @@ HEDGED = (lambda rng: np.array([1, 0.3, 0.2]), True)
         (lambda model: box_tiao(model)[0], 0.996),
         (lambda model: semidefinite(model, 3), 0.9975),
         (lambda model: exhaustive(model, 3), 0.9975),
+        (lambda model: greedy(model, 3, direction="backward"), 0.9975),
     ],
-    ids=["box_tiao", "semidefinite", "exhaustive"],
+    ids=["box_tiao", "semidefinite", "exhaustive", "backward"],
 )
 def test_planted_weights_are_found_on_every_seed(search, weakest, design):
     assert cosines(search, *design).min() > weakest > 0.99
+
+
+def test_the_planted_basket_is_found_on_every_seed_except_by_forward_selection():
+    searches = {
+        "box_tiao": lambda model: box_tiao(model)[0],
+        "backward": lambda model: greedy(model, 3, direction="backward"),
+        "semidefinite": lambda model: semidefinite(model, 3),
+        "forward": lambda model: greedy(model, 3),
+        "forward, swaps": lambda model: greedy(model, 3, swaps=True),
+    }
+    cosine = pd.DataFrame(index=range(50), columns=list(searches), dtype=float)
+    for seed in range(50):
+        basket = data.simulate_basket(seed)
+        model, planted_weights = var(basket["prices"]), basket["planted"]["weight"]
+        for name, search in searches.items():
+            cosine.loc[seed, name] = abs(search(model).weights @ planted_weights)
+    assert (cosine[["box_tiao", "backward", "semidefinite"]].min() > 0.996).all()
+    missed = (cosine < 0.99).sum()
+    assert 5 <= missed["forward"] <= 25
+    assert missed["forward, swaps"] < missed["forward"] / 2
 
 
 def test_greedy_with_swaps_finds_an_asset_and_its_hedges_on_every_seed():
@@ -556,7 +708,7 @@ def test_the_bound_holds_however_inaccurate_the_solver(monkeypatch, tolerance):
         problem.solve(solver=cvxpy.CLARABEL, **dict.fromkeys(names, tolerance))
         return float(problem.value)
 
-    monkeypatch.setattr(meanrev, "_solve", sloppy)
+    monkeypatch.setattr(_convex, "solve", sloppy)
     exceeded = 0
     for seed in range(10):
         model = var(panel(200 + seed))
@@ -621,7 +773,7 @@ def test_a_solver_that_stops_early_is_an_error(monkeypatch):
     monkeypatch.setattr(
         cvxpy.Problem, "solve", lambda self, solver: solve(self, solver=solver, max_iter=1)
     )
-    with pytest.raises(meanrev.SolverFailed, match="Clarabel"):
+    with pytest.raises(SolverFailed, match="Clarabel"):
         semidefinite(var(panel(23)), 2)
     with pytest.raises(RuntimeError, match="Clarabel"):
         variance_threshold(panel(23), "portmanteau", 1.0)

@@ -9,6 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from labkit import ou
+from labkit.errors import SolverFailed
 from labkit.meanrev import (
     cara_weights,
     garleanu_pedersen,
@@ -442,6 +443,18 @@ def test_bad_input_to_the_plan_is_named(changed, message):
     given = {"expected": np.ones((4, 2)), "covariance": np.eye(2), "risk_aversion": 1.0}
     with pytest.raises(ValueError, match="^" + message):
         multiperiod(**(given | changed))
+
+
+def test_a_plan_that_the_solver_does_not_finish_is_an_error(monkeypatch):
+    solve = cp.Problem.solve
+    monkeypatch.setattr(
+        cp.Problem, "solve", lambda self, **settings: solve(self, **settings, max_iter=1)
+    )
+    problem = {"risk_aversion": 1.0, "cost": 0.1}
+    with pytest.raises(SolverFailed, match="Clarabel"):
+        multiperiod([[1.0], [2.0]], [[1.0]], **problem)
+    with pytest.raises(RuntimeError, match="Clarabel"):
+        replan([[1.0]], [[1.0]], [[0.5]], [[1.0]], horizon=3, **problem)
 
 
 def test_plan_keeps_labels_and_refuses_costs_of_other_assets():

@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import ou, reference
+from labkit import meanrev, ou, reference
 from labkit._backend import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -627,9 +627,6 @@ def best_subset() -> Iterator[Case]:
 
 @topic
 def box_tiao() -> Iterator[Case]:
-    meanrev = using("labkit.meanrev", lambda module: module)
-    if isinstance(meanrev, Exception):
-        return
     for n in (50, 200):
         model = meanrev.var(cointegrated(n, 2000, seed=n))
         yield Case(
