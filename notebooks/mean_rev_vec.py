@@ -23,7 +23,7 @@
 # result through thresholds, optimal exposure and trading costs to a strategy that is re-estimated
 # as time goes on.
 #
-# **You will learn** why the first principal component is the worst answer to the question, how much
+# **You will learn** why the first principal component is no answer to the question, how much
 # mean reversion a search finds where there is none, which part of it is the rounding of quotes, and
 # why costs prefer portfolios of few assets.
 #
@@ -34,9 +34,9 @@
 # ```{admonition} The claim
 # :class: important
 # In {glue:text}`dataset` the least predictable of all portfolios has predictability
-# {glue:text}`nu_train:.4f` up to {glue:text}`split_day` and {glue:text}`nu_test:.4f` afterwards;
-# of simulated panels of random walks, {glue:text}`null_percent:.0f` per cent look at
-# least as mean-reverting in sample ([section](is-it-there)). Re-estimated through time and traded a
+# {glue:text}`nu_train:.4f` up to {glue:text}`split_day` and {glue:text}`nu_test:.4f` afterwards. The
+# p-value of the first number, against random walks searched in the same way, is
+# {glue:text}`null_percent:.1f` per cent ([section](is-it-there)). Re-estimated through time and traded a
 # day after each decision, portfolios of {glue:text}`cardinality` assets have a Sharpe ratio of
 # {glue:text}`sharpe_gross:.2f` (standard error {glue:text}`sharpe_se:.2f`) before costs and
 # {glue:text}`sharpe_net:.2f` at {glue:text}`cost_bp` basis points a unit
@@ -58,7 +58,9 @@ from labkit.experiments import record
 # ## Parameters
 #
 # One cell of plain literals for papermill; the next one refuses nonsense. Prices are logarithms of
-# exchange rates or yields, both in basis points (bp), so that a cost of 0.1 means the same in both.
+# exchange rates, or yields, both in basis points (bp). The cost is an assumption, not a measurement:
+# 0.1 bp of a logarithm is a hundred-thousandth of the notional, 0.1 bp of a yield is that times a
+# duration. Figures show the whole range.
 
 # %% tags=["parameters"]
 dataset = "ecb_fx_reference_daily"  # a name in PANELS, the next cell
@@ -82,16 +84,33 @@ PANELS = {  # table of the data set and the columns that have no gaps
 if dataset not in PANELS:
     raise ValueError(f"dataset must be one of {', '.join(PANELS)}, got {dataset!r}")
 n_assets = len(PANELS[dataset][1].split())
-if not first_day < split_day < last_day:
-    raise ValueError("first_day, split_day and last_day must be in order")
-if not 2 <= cardinality <= n_assets:
-    raise ValueError(f"cardinality must be from 2 to {n_assets}, got {cardinality}")
-if window < 2 * n_assets or every < 1 or n_null < 20 or seed < 0:
-    raise ValueError("window, every, n_null or seed is too small")
-if cost_bp <= 0 or not 0 <= penalty < 1:
-    raise ValueError("cost_bp must be positive and penalty in [0, 1)")
+days = pd.to_datetime([first_day, split_day, last_day], errors="coerce")
+if days.isna().any() or not days[0] < days[1] < days[2]:
+    raise ValueError("first_day, split_day and last_day must be dates, in order")
+
+# %%
+counts = {
+    "cardinality": 2,
+    "window": 2 * n_assets,
+    "every": 1,
+    "n_null": 20,
+    "seed": 0,
+}
+for name, smallest in counts.items():
+    value = globals()[name]
+    if not isinstance(value, int) or value < smallest:
+        raise ValueError(
+            f"{name} must be a whole number from {smallest}, got {value!r}"
+        )
+if cardinality > n_assets:
+    raise ValueError(f"cardinality must be at most {n_assets}, got {cardinality}")
+for name, (least_, most) in {"cost_bp": (1e-6, 100), "penalty": (0, 0.99)}.items():
+    value = globals()[name]
+    if not isinstance(value, int | float) or not least_ <= value <= most:
+        raise ValueError(f"{name} must be from {least_} to {most}, got {value!r}")
 record(dataset=dataset, split_day=split_day, cardinality=cardinality)
 record(cost_bp=cost_bp, window=window, every=every, penalty=penalty)
+record(null_error=100 * np.sqrt(0.25 / n_null))
 
 # %% [markdown]
 # ## Why it matters: the result first
@@ -101,9 +120,9 @@ record(cost_bp=cost_bp, window=window, every=every, penalty=penalty)
 # few assets, which are cheap to trade and possible to understand, and as mean-reverting as their
 # size allows. The question is a sparse generalised eigenvalue problem, NP-hard in general, and the
 # paper attacks it greedily and by semidefinite relaxation. Its results are figures on swap and
-# exchange rates. This chapter rebuilds the method and asks two things that the figures leave open:
-# how much of the mean reversion found is there, and how much of it is left after the search, the
-# rounding of quotes and the costs.
+# exchange rates. This chapter rebuilds the method and asks of its answers: how much of the mean
+# reversion found is there, how much is the search itself and the rounding of quotes, and how much
+# is left after costs.
 
 # %%
 session = data.load(dataset)
@@ -125,18 +144,33 @@ def basis_points(name, first, last):
 
 panel, tick = basis_points(dataset, first_day, last_day)
 train, test = panel[panel.index < split_day], panel[panel.index >= split_day]
+if min(len(train), len(test)) < 500 or window > len(panel) // 2:
+    raise ValueError(
+        "split_day must leave 500 days on each side, window half of all"
+    )
 before, after = meanrev.var(train), meanrev.var(test)
 record(n_train=len(train), n_test=len(test), n_assets=n_assets)
+
+# %%
+ROUNDING = 1 / 12  # variance of a rounding error, in squared steps of the grid
+
+
+def wander(panel, tick, random):
+    """Random walks with the covariance of daily changes and the grid of a panel."""
+    covariance = panel.diff().iloc[1:].cov() - 2 * ROUNDING * np.diag(tick**2)
+    variances, axes = np.linalg.eigh(covariance)
+    steps = random.normal(size=panel.shape) * np.sqrt(np.maximum(variances, 0))
+    return (
+        np.round((steps @ axes.T).cumsum(axis=0) / tick.to_numpy())
+        * tick.to_numpy()
+    )
+
 
 # %%
 sizes = range(1, n_assets + 1)
 best = {k: meanrev.exhaustive(before, k) for k in sizes}
 random = np.random.default_rng(seed)
-mixing = np.linalg.cholesky(train.diff().iloc[1:].cov()).T
-walks = [
-    meanrev.var((random.normal(size=train.shape) @ mixing).cumsum(axis=0))
-    for _ in range(n_null)
-]
+walks = [meanrev.var(wander(train, tick, random)) for _ in range(n_null)]
 null = pd.DataFrame(
     [[meanrev.exhaustive(walk, k).predictability for k in sizes] for walk in walks],
     columns=sizes,
@@ -151,37 +185,29 @@ by_size = pd.DataFrame(
     },
     index=sizes,
 )
+p_value = (1 + (null <= by_size["best in sample"]).sum()) / (1 + n_null)
 
 # %%
 record(
     nu_train=by_size.iloc[-1, 0],
     nu_test=by_size.iloc[-1, 1],
     nu_null=by_size.iloc[-1, 2],
-    null_error=100 * np.sqrt(0.25 / n_null),
-    null_percent=100 * (null[n_assets] <= by_size.iloc[-1, 0]).mean(),
+    null_percent=100 * p_value[n_assets],
     nu_size=by_size.loc[cardinality].iloc[0],
     nu_size_test=by_size.loc[cardinality].iloc[1],
-    null_size_percent=100
-    * (null[cardinality] <= by_size.loc[cardinality].iloc[0]).mean(),
+    null_size_percent=100 * p_value[cardinality],
 )
 plots.lines(
     by_size,
-    band={
-        "best in random walks": (
-            null.quantile(0.05),
-            null.quantile(0.95),
-        )
-    },
+    band={by_size.columns[2]: (null.quantile(0.05), null.quantile(0.95))},
     x="assets in the portfolio",
     y="predictability",
     caption=f"The least predictable portfolio of each size in {dataset} before "
     f"{split_day}, the same weights after it, and what the same search finds in "
-    f"{n_null} panels of random walks with the same covariance of daily changes "
-    "(median, 5 to 95 per cent).",
-    alt="Three curves of predictability against size. In sample it falls from "
-    f"{by_size.iloc[0, 0]:.3f} to {by_size.iloc[-1, 0]:.3f}, afterwards it is "
-    f"{by_size.iloc[-1, 1]:.3f} with all assets, and random walks give "
-    f"{by_size.iloc[-1, 2]:.3f}.",
+    f"{n_null} panels of random walks with the same daily covariance and the same "
+    "rounding (median, 5 to 95 per cent).",
+    alt="Three curves of predictability against size, with all assets "
+    + ", ".join(f"{name} {value:.3f}" for name, value in by_size.iloc[-1].items()),
 )
 
 # %% [markdown]
@@ -270,25 +296,29 @@ plots.lines(
 # ## Known truth first
 #
 # A panel of five random walks hides one mean-reverting combination of three of them. Box and Tiao's
-# first portfolio must be it. The first principal component, which is often offered as a "mean
-# reversion factor", maximises $x^\top \Gamma x$, and what varies most in a panel of prices is what
-# wanders most. The last component is what varies least. That is the planted portfolio here, until
+# first portfolio must be it. The first principal component maximises $x^\top \Gamma x$, and what
+# varies most in a panel of prices is what wanders most. The last component is what varies least. That is the planted portfolio here, until
 # one price is quoted in dollars and the others in cents. The predictability knows nothing of units.
 
-# %% tags=["keep_output", "nbval-check-output"]
+# %%
 truth = data.simulate_basket(seed)
 planted = truth["planted"]["weight"]
 known = meanrev.var(truth["prices"])
 unit = pd.Series(1.0, planted.index)
 unit[planted.abs().idxmin()] = 0.01  # one price in dollars, the others in cents
 mixed = meanrev.var(truth["prices"] * unit)
+
+# %% tags=["keep_output", "nbval-check-output"]
 found = pd.DataFrame(
     {
         "planted": planted,
         "Box-Tiao, first": meanrev.box_tiao(known)[0].weights,
-        "greedy, 3 assets": meanrev.greedy(known, 3).weights,
-        "semidefinite, 3 assets": meanrev.semidefinite(known, 3).weights,
         "Box-Tiao, mixed units": meanrev.box_tiao(mixed)[0].weights * unit,
+        "backward to 3 assets": meanrev.greedy(
+            known, 3, direction="backward"
+        ).weights,
+        "semidefinite, 3 assets": meanrev.semidefinite(known, 3).weights,
+        "forward to 3 assets": meanrev.greedy(known, 3).weights,
         "principal component, first": meanrev.pca(known)[0].weights,
         "principal component, last": meanrev.pca(known)[-1].weights,
         "the last, mixed units": meanrev.pca(mixed)[-1].weights * unit,
@@ -378,12 +408,12 @@ print(f"30 assets: labkit takes {seconds[0] / seconds[1]:.3f} of the time by han
 # error is what reverts to the mean. The share of rounding in the variance says where this begins.
 
 # %%
-UNIFORM = 1 / 12  # variance of a rounding error, in squared steps of the grid
+DAY = 1.0  # between two rows
 
 
 def modes(panel, tick):
     """Canonical portfolios: predictability, half-life, size, share of rounding."""
-    model = meanrev.var(panel)
+    model = meanrev.var(panel, dt=DAY)
     found = meanrev.box_tiao(model)
     weights = np.array([portfolio.weights for portfolio in found])
     variance = np.einsum("ij,jk,ik->i", weights, model.covariance, weights)
@@ -393,7 +423,7 @@ def modes(panel, tick):
             "half-life, days": [portfolio.half_life for portfolio in found],
             "deviation, bp": np.sqrt(variance),
             "rounding, % of variance": 100
-            * UNIFORM
+            * ROUNDING
             * (weights**2 @ tick**2)
             / variance,
         },
@@ -413,8 +443,8 @@ record(
 )
 
 # %% [markdown]
-# The first portfolio of {glue:text}`dataset` has a half-life of {glue:text}`first_half_life:.1f`
-# days, a standard deviation of {glue:text}`first_deviation:.2f` bp, and
+# The half-lives are those of the AR(1) with $\varphi = \sqrt\nu$. For the first portfolio of
+# {glue:text}`dataset` that is {glue:text}`first_half_life:.1f` days; it has a standard deviation of {glue:text}`first_deviation:.2f` bp, and
 # {glue:text}`first_rounding:.2f` per cent of its variance is rounding. How bad it can get, on a
 # curve with known truth: three factors that wander and nothing that reverts, quoted in whole basis
 # points. Without rounding the covariance has rank three; with it, every other canonical portfolio is
@@ -431,7 +461,7 @@ assert (rounded["predictability"].iloc[:4] < 0.05).all()
 rounded.round(3)
 
 # %% [markdown]
-# The recorded curves that are at hand, each over its first years up to 2005:
+# Beside it, the other panels that are at hand, over 1998 to 2005 or the part of it that they cover:
 
 # %%
 shown = {dataset: canonical}
@@ -442,7 +472,7 @@ pd.concat(shown).groupby(level=0).head(3).round(4)
 
 # %% [markdown]
 # Where the swap panel is at hand it shows the trap: its first portfolio, a butterfly of neighbouring
-# tenors, is half a basis point wide and gone within a day, and a third of its variance is the last
+# tenors, is half a basis point wide and gone within a day, and much of its variance is the last
 # digit of the quotes. The Treasury's yields come off a fitted curve, so theirs is partly the fit.
 #
 # (is-it-there)=
@@ -450,38 +480,40 @@ pd.concat(shown).groupby(level=0).head(3).round(4)
 #
 # A search over portfolios finds mean reversion in anything. Of random walks too the least predictable
 # combination has $\nu$ well below one, by an amount that depends on the number of assets and days,
-# and for sparse portfolios on the covariance of the daily changes. So the observed value is held
-# against the same search on simulated walks with that covariance: by Monte Carlo, a test of no
-# cointegration. The share of walks at or below the observed value is its p-value, with a standard
-# error of at most {glue:text}`null_error:.1f` per cent.
+# on the covariance of the daily changes for sparse portfolios, and on the rounding. So the observed
+# value is held against the same search on simulated walks with that covariance and on that grid: by
+# Monte Carlo, a test of no cointegration. With $m$ of $B$ walks at or below the observed value the
+# p-value is $(1 + m) / (1 + B)$, with a standard error of at most {glue:text}`null_error:.1f` per
+# cent.
 
 # %% tags=["keep_output", "nbval-check-output"]
 observed = by_size["best in sample"]
-share = (null <= observed).mean()
-fixed = [  # weights that nobody chose: by symmetry, the first walk alone
-    meanrev.var(random.normal(size=test.shape).cumsum(axis=0)).predictability(
-        np.eye(n_assets)[0]
+futures = [meanrev.var(wander(test, tick, random)) for _ in range(n_null)]
+fixed = {  # the same weights, in walks that come after
+    k: np.quantile(
+        [walk.predictability(best[k].weights.to_numpy()) for walk in futures], 0.05
     )
-    for _ in range(n_null)
-]
+    for k in sizes
+}
 pd.DataFrame(
     {
         "in sample": observed,
         "walks, 5 %": null.quantile(0.05),
         "walks, median": null.median(),
-        "p-value": share,
+        "p-value": p_value,
         "afterwards": by_size["the same weights afterwards"],
-        "one walk, 5 %": np.quantile(fixed, 0.05),
+        "walks, 5 %, afterwards": fixed,
     }
 ).rename_axis("assets").round(4)
 
 # %% [markdown]
 # With all assets the predictability is {glue:text}`nu_train:.4f` against a median of
-# {glue:text}`nu_null:.4f` in walks; with {glue:text}`cardinality` it is {glue:text}`nu_size:.4f`,
-# and {glue:text}`null_size_percent:.0f` per cent of the walks show less. The column *afterwards* is
-# the honest one: the weights were fixed before {glue:text}`split_day`, and afterwards they have
+# {glue:text}`nu_null:.4f` in walks. With {glue:text}`cardinality` it is {glue:text}`nu_size:.4f`, and
+# its p-value is {glue:text}`null_size_percent:.1f` per cent. The column *afterwards* is the honest
+# one: the weights were fixed before {glue:text}`split_day`, and afterwards they have
 # {glue:text}`nu_test:.4f` and {glue:text}`nu_size_test:.4f`. Nothing was searched there, so the
-# measure is a single random walk of that length, below whose last column only one in twenty falls.
+# yardstick beside it is the same portfolio in random walks of that length, of which one in twenty
+# falls below.
 #
 # ## Greedy, exhaustive, and the bound
 #
@@ -521,7 +553,7 @@ search.round(4)
 # after it.
 
 # %% tags=["keep_output", "nbval-check-output"]
-strengths = sorted({0.0, penalty / 4, penalty / 2, penalty, 2 * penalty} - {1.0})
+strengths = sorted({0.0, penalty / 4, penalty / 2, penalty, (1 + penalty) / 2})
 rows = {}
 for toward in ("zero", "random walk"):
     for strength in strengths:
@@ -555,8 +587,9 @@ pd.Series(
 # %% [markdown]
 # ## Other measures of mean reversion
 #
-# A portfolio can be unpredictable from yesterday and still wander, and one that reverts at once may
-# be too small to trade. {cite:t}`cuturi_daspremont_2013` therefore minimise one of three proxies
+# A model of one lag sees one day: where prices have a longer memory, a portfolio with little to do
+# with yesterday may still drift for weeks, and one that reverts at once may be too small to trade.
+# {cite:t}`cuturi_daspremont_2013` therefore minimise one of three proxies
 # (predictability; a portmanteau statistic, the sum of squared autocovariances; a crossing statistic,
 # for a Gaussian AR(1) the rate of crossing the mean is $\arccos(\rho_1)/\pi$) over portfolios with
 # $\lVert x \rVert = 1$ whose variance is at least a threshold. Here the threshold is a quarter of
@@ -639,8 +672,11 @@ pd.DataFrame(
 #
 # so the best thresholds are a root of one equation, symmetric about $\mu$. {cite:t}`leung_li_2015`
 # ask a different question, one trade and a discount rate: at which level to sell (and at which to
-# give up), and at which level it is worth waiting to buy. For the process fitted above, in stationary
-# standard deviations from $\mu$:
+# give up), and at which level it is worth waiting to buy. What they discount is the price itself, so
+# their levels depend on where its zero is: here it is $\mu$, as for a margined position, and the rate
+# is 0.0001 a day. For $\theta$ and $\sigma$ as fitted before {glue:text}`split_day`, in stationary
+# standard deviations from $\mu$, for a quarter of the cost up to sixteen times it (left out
+# where a cycle would practically never end):
 
 # %% tags=["keep_output", "nbval-check-output"]
 fit = fits["before"]
@@ -648,8 +684,12 @@ spread_sd = fit.sigma / np.sqrt(2 * fit.theta)
 per_trade = cost_bp * np.abs(small.weights).sum()
 rows = {}
 for times in (0.25, 1, 4, 16):
-    cost = 2 * per_trade * times
-    cycle = ou.bertram_thresholds(fit.theta, 0.0, fit.sigma, cost)
+    try:
+        cycle = ou.bertram_thresholds(
+            fit.theta, 0.0, fit.sigma, 2 * per_trade * times
+        )
+    except ValueError:  # thresholds beyond reach
+        continue
     levels = ou.leung_li_levels(
         fit.theta, 0.0, fit.sigma, rate=1e-4, cost=per_trade * times
     )
@@ -658,15 +698,18 @@ for times in (0.25, 1, 4, 16):
         "cycle, days": cycle.expected_cycle,
         "its deviation": np.sqrt(cycle.variance_cycle),
         "profit, bp a year": 252 * cycle.expected_return,
-        "Leung-Li entry": levels.entry / spread_sd,
+        "Leung-Li entry": levels.entry / spread_sd if levels.entry else np.nan,
         "Leung-Li exit": levels.exit / spread_sd,
     }
 pd.DataFrame(rows).T.rename_axis("cost, bp a unit").round(3)
 
 # %% [markdown]
-# The profit is what the *model* promises. Waiting for the mean takes as long as the model says: the
-# probability of having crossed $\mu$ by time $t$ has a closed form by reflection, held here against
-# simulated paths.
+# The profit is what the *model* promises. In the model the probability of having crossed $\mu$ by time
+# $t$ has a closed form by reflection, held here against simulated paths; a path that is looked at now
+# and then crosses late, for which its barrier is moved by $0.5826\, \sigma \sqrt{\delta}$ at looks
+# $\delta$ apart {cite:p}`broadie_1997`. Out of the model, the same weights had a half-life of
+# {glue:text}`half_life_before:.0f` days before {glue:text}`split_day` and
+# {glue:text}`half_life_after:.0f` after it.
 
 # %%
 start = 2 * spread_sd
@@ -686,7 +729,8 @@ paths = ou.simulate(
     start=start,
     seed=seed,
 )
-crossed = np.maximum.accumulate(paths <= 0, axis=1).mean(axis=0)
+barrier = 0.5826 * fit.sigma / np.sqrt(fine)
+crossed = np.maximum.accumulate(paths <= barrier, axis=1).mean(axis=0)
 passage = pd.DataFrame(
     {"closed form": passed, "simulated": crossed[(days * fine).astype(int)]},
     index=days,
@@ -697,7 +741,7 @@ plots.lines(
     y="probability",
     caption="Probability that the portfolio has returned to its mean from two "
     "deviations: closed form, and 2,000 simulated paths seen 20 times a day "
-    "(standard error at most 0.011, and late by the time between two looks).",
+    "(standard error at most 0.011).",
     alt="Two curves that rise together from zero towards one.",
 )
 
@@ -706,9 +750,12 @@ plots.lines(
 #
 # An investor with constant absolute risk aversion $\gamma$ and normal price changes of mean $m$ and
 # covariance $\Sigma$ maximises $x^\top m - \tfrac{\gamma}{2} x^\top \Sigma x$ and holds
-# $x = \Sigma^{-1} m / \gamma$ {cite:p}`merton_1969`. The tangency portfolio {cite:p}`sharpe_1964`
-# points the same way and is scaled to sum to one: it answers which mix, not how much. Here $m$ is
-# what the autoregression forecasts on the last day of the estimation sample.
+# $x = \Sigma^{-1} m / \gamma$ {cite:p}`merton_1969`. The tangency portfolio {cite:p}`sharpe_1964` is the
+# same mix scaled to sum to one: it answers which mix, not how much. That needs a positive sum. Where
+# the weights of $\Sigma^{-1} m$ add up to less than nothing, scaling by the sum would hold the opposite
+# portfolio, the one with the *lowest* Sharpe ratio, and labkit refuses. For spreads, whose weights
+# add up to little, the tangency portfolio is therefore the wrong tool. Here $m$ is what the
+# autoregression forecasts on the last day of the estimation sample.
 
 # %% tags=["keep_output", "nbval-check-output"]
 level = (train - before.mean).to_numpy()
@@ -716,10 +763,11 @@ surprise = level[1:] - level[:-1] @ before.transition
 risk = np.cov(surprise.T)
 forecast = level[-1] @ before.transition - level[-1]
 held = meanrev.cara_weights(forecast, risk, risk_aversion=1.0)
-mix = meanrev.sharpe_weights(np.sign(held.sum()) * forecast, risk)
 slope = forecast - risk @ held  # the gradient of the objective
 assert np.abs(slope).max() < 1e-10 * np.abs(forecast).max()
-np.testing.assert_allclose(mix, held / held.sum())
+if held.sum() > 0:
+    mix = meanrev.sharpe_weights(forecast, risk)
+    np.testing.assert_allclose(mix, held / held.sum())
 ratio = forecast @ held / np.sqrt(held @ risk @ held)
 one = small.weights.to_numpy()
 pd.Series(
@@ -727,7 +775,8 @@ pd.Series(
         "Sharpe ratio of one day, all assets": ratio,
         f"the same, the portfolio of {cardinality}": abs(forecast @ one)
         / np.sqrt(one @ risk @ one),
-        "units traded to hold it, per bp of daily risk": np.abs(held).sum() / ratio,
+        "units held, per bp of daily risk": np.abs(held).sum() / ratio,
+        "their sum: a tangency portfolio exists if positive": held.sum() / ratio,
     }
 ).round(4).to_frame("value")
 
@@ -741,9 +790,16 @@ pd.Series(
 # that is the myopic rule, with infinite costs no trade at all. Proportional costs have no closed
 # form; there the plan over a horizon is a convex programme, of which the first trade is made and the
 # rest thrown away. The portfolio of {glue:text}`cardinality` assets on the first 500 days after
-# {glue:text}`split_day`, in units of its daily deviation, with the process as fitted before:
+# {glue:text}`split_day`, in units of its daily deviation, with the process as fitted before. The rule
+# for quadratic costs uses $\Lambda = 2 c\, \Sigma$, at which a trade of one unit costs what it does at
+# the proportional cost $c$; all rules are then charged the proportional cost. Bertram's thresholds
+# say when and not how much: that rule holds what the myopic one does at one stationary deviation.
 
 # %%
+record(
+    half_life_before=fits["before"].half_life,
+    half_life_after=fits["after"].half_life,
+)
 # In units of the deviation of a day's shock: signal, loadings and decay, risk.
 unit = fit.sigma * np.sqrt((1 - fit.phi**2) / (2 * fit.theta))
 gap = ((small.value(test) - fit.mu) / unit).iloc[:500]
@@ -776,23 +832,25 @@ plots.steps(
 )
 
 # %% tags=["keep_output", "nbval-check-output"]
-rows = {}
+rows, myopic = {}, None
 for name, position in rules.items():
     account = meanrev.profit_and_loss(
         position.rename("portfolio"), gap.rename("portfolio"), cost=unit_cost
     )
+    myopic = account["net"] if myopic is None else myopic
     rows[name] = {
         "traded a day": account["turnover"].mean(),
         "gross": account["gross"].sum(),
         "cost": account["cost"].sum(),
         "net": account["net"].sum(),
-        "deviation": account["net"].std() * np.sqrt(len(account)),
+        "net less myopic": (account["net"] - myopic).sum(),
+        "its deviation": (account["net"] - myopic).std() * np.sqrt(len(account)),
     }
 pd.DataFrame(rows).T.rename_axis("rule").round(3)
 
 # %% [markdown]
-# The last column is the standard deviation that a sum of so many days has: differences between the
-# rules that are smaller say nothing.
+# The rules hold much the same, so they are compared in pairs: the last column is the standard
+# deviation of the sum of daily differences from the myopic rule, for independent days.
 #
 # ### A horizon: Jurek and Yang
 #
@@ -837,10 +895,19 @@ plots.lines(
 #
 # Every {glue:text}`every` days the covariances, the portfolio and the process are estimated anew on
 # the last {glue:text}`window` days. In between the position follows the log-utility rule {eq}`eq-log`
-# with constant capital, capped at one unit of capital's standard deviation a day. What is decided on
-# one day is traded at the next day's quote, at {glue:text}`cost_bp` bp for each unit of each asset.
-# Sharpe ratios are annual, with the standard error of {cite:t}`lo_2002` for independent returns; their
-# scale does not depend on the leverage.
+# for a capital of one that is never added to, capped where a day's standard deviation is the whole
+# capital. What is decided on one day is traded at the next day's quote, at {glue:text}`cost_bp` bp for
+# each unit of each asset. Sharpe ratios are annual, with the standard error of {cite:t}`lo_2002` for
+# independent returns.
+#
+# ```{admonition} Not an account
+# :class: warning
+# Nobody could run this at full size. With {glue:text}`cardinality` assets a day's profit has a
+# standard deviation of {glue:text}`daily_sd:.2f` of the capital, the worst day is
+# {glue:text}`worst_day:.1f` times the capital, and the deepest loss from a peak
+# {glue:text}`drawdown:.1f` times. The log-utility rule believes its estimates; real ones are wrong.
+# Read the profits in units of risk: a Sharpe ratio is the same at any size, ruin is not.
+# ```
 
 # %%
 RULE = {"rule": "log", "max_exposure": 1.0}
@@ -905,8 +972,8 @@ plots.lines(
 )
 
 # %% [markdown]
-# The {glue:text}`n_decisions` decisions pick {glue:text}`n_supports` different supports. Each change of
-# support is a full turn of the portfolio, paid for at the cost below.
+# The {glue:text}`n_decisions` decisions pick {glue:text}`n_supports` different supports, and each change
+# trades out of some assets and into others.
 
 # %% tags=["keep_output", "nbval-check-output"]
 runs = {k: strategy(k) for k in sizes if k > 1}
@@ -949,58 +1016,67 @@ plots.lines(
 )
 
 # %%
-income, turnover = runs[cardinality]["gross"], runs[cardinality]["turnover"]
-impact = cost_bp / turnover.mean()  # the average trade at scale 1 pays cost_bp more
-moved = impact * (turnover**2).sum()
-size = np.linspace(0, max(1.2 * income.sum() / moved, 0.1), 101)
+run = meanrev.trade(panel, rolled, cost=cost_bp, **RULE)
+income, trades = run.pnl["gross"].iloc[window:], run.positions.diff().iloc[window:]
+impact = cost_bp / trades.abs().mean(axis=None)  # assumed: see the caption
+moved, paid = (
+    impact * (trades**2).sum(axis=None),
+    cost_bp * trades.abs().sum(axis=None),
+)
+size = np.linspace(0, max(1.2 * income.sum() / moved, 0.01), 101)
 capacity = pd.DataFrame(
     {
         "impact only": size * income.sum() - size**2 * moved,
-        f"and {cost_bp:g} bp a unit": size
-        * (income.sum() - cost_bp * turnover.sum())
+        f"and {cost_bp:g} bp a unit": size * (income.sum() - paid)
         - size**2 * moved,
     },
     index=size,
-)
-chosen = survives.loc[cardinality]
-record(
-    sharpe_gross=chosen["gross Sharpe"],
-    sharpe_se=chosen["s.e."],
-    sharpe_net=chosen["net Sharpe"],
-    break_even_bp=chosen["break-even cost, bp"],
-    best_net=survives["net Sharpe"].max(),
-    best_net_size=int(survives["net Sharpe"].idxmax()),
-    n_sizes=len(survives),
-    capacity=float(capacity.iloc[:, 0].idxmax()),
-    capacity_net=float(capacity.iloc[:, 1].idxmax()),
 )
 plots.lines(
     capacity,
     x="size, multiples of the strategy's own",
     y="profit, units of capital",
     level=(0.0, ""),
-    caption=f"Profit over {len(income)} days against size when the average trade "
-    f"at size 1 moves the price by {cost_bp:g} bp, in proportion to its size.",
+    caption=f"Profit over {len(income)} days against size, if a trade moves the "
+    "price of its asset in proportion to its size, and the average trade at size 1 "
+    f"by {cost_bp:g} bp. That impact is assumed, not measured.",
     alt="Two concave curves from zero; profit is largest at size "
     f"{capacity.iloc[:, 0].idxmax():.2f} and {capacity.iloc[:, 1].idxmax():.2f}.",
 )
 
+# %%
+chosen = survives.loc[cardinality]
+lasts = f"they break even at {chosen['break-even cost, bp']:.3f} bp a unit"
+loses = "they lose before costs, so that no cost is low enough"
+total = income.cumsum()
+record(
+    sharpe_gross=chosen["gross Sharpe"],
+    sharpe_se=chosen["s.e."],
+    sharpe_net=chosen["net Sharpe"],
+    break_even=lasts if income.sum() > 0 else loses,
+    best_net=survives["net Sharpe"].max(),
+    n_sizes=len(survives),
+    capacity=float(capacity.iloc[:, 0].idxmax()),
+    capacity_net=float(capacity.iloc[:, 1].idxmax()),
+    daily_sd=income.std(),
+    worst_day=income.min(),
+    drawdown=(total.cummax().clip(lower=0) - total).max(),
+)
+
 # %% [markdown]
-# **Costs.** Portfolios of {glue:text}`cardinality` assets earn a Sharpe ratio of
+# **Costs.** Portfolios of {glue:text}`cardinality` assets have a Sharpe ratio of
 # {glue:text}`sharpe_gross:.2f` ± {glue:text}`sharpe_se:.2f` before costs and
-# {glue:text}`sharpe_net:.2f` at {glue:text}`cost_bp` bp; they break even at
-# {glue:text}`break_even_bp:.3f` bp. More assets mean more predictability and more trading for the
-# same risk: the slope of the lines is the price of cardinality, which is d'Aspremont's argument for
-# small portfolios. **Capacity.** If impact grows with size, profit is largest at
+# {glue:text}`sharpe_net:.2f` at {glue:text}`cost_bp` bp; {glue:text}`break_even`. Every further asset
+# is traded too: the slope of the lines is the price of cardinality, which is d'Aspremont's argument
+# for small portfolios. **Capacity.** Under the assumed impact profit is largest at
 # {glue:text}`capacity:.2f` times the strategy's own size without the proportional cost and at
-# {glue:text}`capacity_net:.2f` times with it; zero means that there is no size at which it pays.
-# **Latency and the fixing.** Positions are traded a day late; the first exercise shows what trading
-# on the very quotes that made the decision would pretend. **Number of trials.** The best of the
-# {glue:text}`n_sizes` sizes has a net Sharpe ratio of {glue:text}`best_net:.2f`; it was picked after
-# the fact. The standard error is for independent days and one strategy, so even the largest value is
-# to be read against the spread of the others. **What is left out.** Carry and roll-down of curve
-# positions, interest on currencies, financing and margin: for slow portfolios they are as large as
-# the profits here.
+# {glue:text}`capacity_net:.2f` times with it; zero means that no size pays. **Latency and the
+# fixing.** Positions are traded a day late; the first exercise shows what trading on the very quotes
+# that made the decision would pretend. **Number of trials.** The best of the {glue:text}`n_sizes`
+# sizes has a net Sharpe ratio of {glue:text}`best_net:.2f`; it was picked after the fact. The standard
+# error is for independent days and one strategy, so even the largest value is to be read against the
+# spread of the others. **What is left out.** Carry and roll-down of curve positions, interest on
+# currencies, financing and margin are not in these prices, and not measured here.
 #
 # ## Sweep
 #
@@ -1159,13 +1235,12 @@ for lag in (0, 1, 2, 5):
 # uncorrelated with those before (d'Aspremont's deflation).
 
 # %% tags=["hide-input"]
-book = meanrev.semidefinite_components(before, cardinality, 3)
+book = meanrev.semidefinite_components(before, cardinality, min(3, cardinality))
 stack = np.array([p.weights for p in book])
 correlation = stack @ before.covariance @ stack.T
 deviation = np.sqrt(np.diag(correlation))
-assert np.allclose(
-    correlation / np.outer(deviation, deviation), np.eye(3), atol=1e-6
-)
+correlation /= np.outer(deviation, deviation)
+assert np.allclose(correlation, np.eye(len(book)), atol=1e-6)
 for portfolio in book:
     print(f"{portfolio.predictability:.4f} {', '.join(portfolio.support)}")
 
@@ -1193,8 +1268,8 @@ print(f"{len(train)} days of positions, all the same")
 # %% [markdown]
 # ## Further reading
 #
-# - {cite:t}`daspremont_2011`: the paper this chapter rebuilds; the greedy search, the relaxation and
-#   the trading experiments with costs.
+# - {cite:t}`daspremont_2011`: the paper this chapter rebuilds, with the greedy search and the
+#   relaxation.
 # - {cite:t}`box_tiao_1977`: canonical analysis, with the hog data.
 # - {cite:t}`cuturi_daspremont_2013`: other proxies, and the variance floor that makes them tradable.
 # - {cite:t}`johansen_juselius_1990`: cointegration in the same algebra, with its test.
