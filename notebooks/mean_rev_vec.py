@@ -52,6 +52,7 @@ import scipy.linalg
 from IPython.display import display
 
 from labkit import data, meanrev, ou, plots, published
+from labkit.errors import SolverFailed
 from labkit.experiments import record
 
 # %% [markdown]
@@ -85,7 +86,8 @@ if dataset not in PANELS:
     raise ValueError(f"dataset must be one of {', '.join(PANELS)}, got {dataset!r}")
 n_assets = len(PANELS[dataset][1].split())
 days = pd.to_datetime([first_day, split_day, last_day], errors="coerce")
-if days.isna().any() or not days[0] < days[1] < days[2]:
+texts = all(isinstance(day, str) for day in (first_day, split_day, last_day))
+if not texts or days.isna().any() or not days[0] < days[1] < days[2]:
     raise ValueError("first_day, split_day and last_day must be dates, in order")
 
 # %%
@@ -570,19 +572,17 @@ penalized = pd.DataFrame(rows).T.rename_axis(["towards", "penalty"])
 penalized.infer_objects().round(4)
 
 # %% tags=["keep_output", "nbval-check-output"]
-selected = {
-    strength: meanrev.covariance_selection(
-        meanrev.penalized_var(train, strength, toward="random walk"), strength
-    )
-    for strength in (penalty, 0.5, 0.9)
-}
-pd.Series(
-    {
-        strength: " | ".join(", ".join(group) for group in meanrev.clusters(model))
-        for strength, model in selected.items()
-    },
-    name="groups",
-).rename_axis("penalty").to_frame()
+groups = {}
+for strength in sorted({penalty, 0.5, 0.9}):
+    shrunk = meanrev.penalized_var(train, strength, toward="random walk")
+    try:
+        selected = meanrev.covariance_selection(shrunk, strength)
+    except SolverFailed:
+        groups[strength] = "no solution: the prices are too nearly collinear"
+        continue
+    names = [", ".join(group) for group in meanrev.clusters(selected)]
+    groups[strength] = " | ".join(names)
+pd.Series(groups, name="groups").rename_axis("penalty").to_frame()
 
 # %% [markdown]
 # ## Other measures of mean reversion
