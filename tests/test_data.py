@@ -330,8 +330,29 @@ def test_a_basket_hides_one_mean_reverting_portfolio():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("cardinality", 1), ("cardinality", 6), ("half_life", 0.0), ("spread", -1.0), ("n_days", 1)],
+    [
+        ("cardinality", 1),
+        ("cardinality", 6),
+        ("half_life", 0.0),
+        ("spread", -1.0),
+        ("n_days", 1),
+        ("n_assets", 1),
+        ("seed", -1),
+    ],
 )
 def test_a_basket_that_cannot_be_is_refused(name, value):
     with pytest.raises(ValueError, match=f"^{name} must be"):
-        data.simulate_basket(1, **{name: value})
+        data.simulate_basket(**({"seed": 1} | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["seed", "n_assets", "n_days", "cardinality"])
+@pytest.mark.parametrize("value", ["3", 3.0, None])
+def test_a_basket_takes_whole_numbers_only(name, value):
+    with pytest.raises(TypeError, match=f"^{name} must be an integer"):
+        data.simulate_basket(**({"seed": 1} | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["half_life", "spread"])
+def test_a_basket_takes_numbers_only(name):
+    with pytest.raises(TypeError, match=f"^{name} must be a number"):
+        data.simulate_basket(1, **{name: "5"})

@@ -168,6 +168,41 @@ def test_a_singular_covariance_is_named():
         var([["a"], ["b"], ["c"]])
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-80, 1e80, 1e200, 1.7e308])
+def test_prices_whose_squares_leave_float64_are_refused(scale):
+    with pytest.raises(ValueError, match=r"^prices must be in units in which their ranges are"):
+        var(scale * (panel(6) / np.abs(panel(6)).max()))
+
+
+@pytest.mark.parametrize("scale", [1e-70, 1e70])
+def test_every_search_works_in_units_just_short_of_those(scale):
+    one, two = panel(6), scale * panel(6)
+    assert semidefinite(var(two), 3).bound == pytest.approx(semidefinite(var(one), 3).bound)
+    found = variance_threshold(one, "portmanteau", 1.0)
+    scaled = variance_threshold(two, "portmanteau", scale**2)
+    assert scaled.achieved == pytest.approx(found.achieved * scale**4, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        box_tiao,
+        pca,
+        clusters,
+        greedy_path,
+        lambda model: covariance_selection(model, 0.1),
+        lambda model: greedy(model, 2),
+        lambda model: exhaustive(model, 2),
+        lambda model: semidefinite(model, 2),
+        lambda model: semidefinite_components(model, 2, 1),
+    ],
+)
+def test_prices_where_a_model_belongs_are_refused(function):
+    message = r"^model must be a VAR1 \(made by var\), got DataFrame$"
+    with pytest.raises(TypeError, match=message):
+        function(pd.DataFrame(panel(6)))
+
+
 @pytest.mark.parametrize("dt", [0, -1, math.inf, math.nan])
 def test_the_step_must_be_positive(dt):
     with pytest.raises(ValueError, match="dt must be positive and finite"):
@@ -185,6 +220,12 @@ def test_the_step_must_be_positive(dt):
 )
 def test_unusable_weights_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
+        var(panel(0)).predictability(weights)
+
+
+@pytest.mark.parametrize("weights", [list("12345"), ["one"] * 5, pd.Series({0: "1"}), [None] * 5])
+def test_weights_that_are_no_numbers_are_refused(weights):
+    with pytest.raises(TypeError, match=r"^weights must hold numbers"):
         var(panel(0)).predictability(weights)
 
 

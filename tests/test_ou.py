@@ -462,6 +462,9 @@ def test_bad_passages_are_refused(arguments, words):
             first_passage_probability(*arguments)
     with pytest.raises(ValueError, match=r"^t must"):
         first_passage_probability(1, 0, 1, 1, -1.0)
+    for t in ("1", ["soon"], None):
+        with pytest.raises(TypeError, match=r"^t must hold numbers"):
+            first_passage_probability(1, 0, 1, 1, t)
 
 
 # Bertram (2010)
