@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from labkit import ou
+from labkit import _allocation, ou
 from labkit.errors import SolverFailed
 from labkit.meanrev import (
     cara_weights,
@@ -286,7 +286,8 @@ def test_an_asset_of_infinite_cost_stays_where_it_is_while_others_trade():
     assert abs(plan[:, [0, 2]] - start[[0, 2]]).min() > 1e-3
 
 
-@pytest.mark.parametrize("start", [-3.0, -0.4, 0.0, 0.3, 2.0])
+# The edges are at 0.0556 and 0.2778: two starts are less than 1e-4 away from one of them.
+@pytest.mark.parametrize("start", [-3.0, -0.4, 0.0, 0.0555, 0.2, 0.2779, 0.3, 2.0])
 def test_one_step_one_asset_trades_to_the_nearest_edge_of_the_no_trade_region(start):
     mean, variance, gamma, cost, rho = 0.5, 2.0, 1.5, 0.3, 0.1
     low, high = (((1 - rho) * mean + s * cost) / ((1 - rho) * gamma * variance) for s in (-1, 1))
@@ -455,6 +456,15 @@ def test_a_plan_that_the_solver_does_not_finish_is_an_error(monkeypatch):
         multiperiod([[1.0], [2.0]], [[1.0]], **problem)
     with pytest.raises(RuntimeError, match="Clarabel"):
         replan([[1.0]], [[1.0]], [[0.5]], [[1.0]], horizon=3, **problem)
+
+
+def test_a_plan_that_the_solver_calls_inaccurate_is_an_error(monkeypatch):
+    """Clarabel meets its reduced tolerances only, and cvxpy does no more than warn of that."""
+    beyond = dict.fromkeys(_allocation._TOLERANCES, 1e-30)
+    monkeypatch.setattr(_allocation, "_TOLERANCES", beyond)
+    expected = np.random.default_rng(0).normal(size=(6, 3))
+    with pytest.raises(SolverFailed, match="tolerance, status 'optimal_inaccurate'"):
+        multiperiod(expected, np.eye(3), risk_aversion=1.0, cost=0.1)
 
 
 NAMES, OTHERS = ["x", "y"], ["y", "x"]
@@ -998,6 +1008,20 @@ def test_log_rule_is_jurek_and_yangs_and_the_cap_is_one_rows_deviation():
         assert free.fits[number].theta == pytest.approx(fitted.theta, rel=1e-9)
     positions = result.weights.fillna(0.0).mul(free.exposure, axis=0)
     pd.testing.assert_frame_equal(free.positions, positions)
+
+
+@pytest.mark.parametrize("rule", ["log", "thresholds"])
+def test_trades_are_made_and_accounted_as_late_as_asked_for(rule):
+    prices = cointegrated(2, t=400)
+    result = rolling(prices, hedge, window=200, every=100)
+    runs = {lag: trade(prices, result, rule, cost=0.05, lag=lag) for lag in (0, 1, 3)}
+    assert trade(prices, result, rule, cost=0.05).pnl.equals(runs[1].pnl)
+    for lag, run in runs.items():
+        pd.testing.assert_frame_equal(run.positions, runs[1].positions)
+        want = profit_and_loss(run.positions, prices, cost=0.05, lag=lag)
+        pd.testing.assert_frame_equal(run.pnl, want)
+        first = np.flatnonzero(run.pnl["turnover"])[0]
+        assert first == np.flatnonzero(run.exposure)[0] + lag
 
 
 def test_threshold_rule_trades_bertrams_levels_at_one_size():

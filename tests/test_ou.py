@@ -616,6 +616,13 @@ def test_bad_cycles_are_refused():
             bertram_cycle(1.0, 0.0, 1.0, entry, exit_, 0.1)
 
 
+@pytest.mark.parametrize("risk_free", [-0.1, 0.0, 0.1])
+def test_a_cycle_without_profit_has_no_sharpe_ratio(risk_free):
+    cycle = bertram_cycle(1.0, 0.0, 1.0, -0.5, 0.5, 1.0, risk_free=risk_free)
+    assert cycle.expected_return == cycle.variance_return == 0 < cycle.expected_cycle
+    assert math.isnan(cycle.sharpe)
+
+
 def test_a_sharpe_ratio_without_risk_free_has_no_maximum():
     ratios = [
         bertram_cycle(1.0, 0.0, 1.0, -y, y, 0.1).sharpe for y in (0.0501, 0.06, 0.1, 0.5, 1.0)
