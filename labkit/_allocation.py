@@ -11,7 +11,7 @@ comes out with its labels. An Ornstein-Uhlenbeck process is dX = theta (mu - X) 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,23 @@ def _labels(mean: Any, covariance: Any) -> pd.Index | None:
                 "covariance must have the same labels, in one order, in rows, columns and mean"
             )
     return found[0] if found else None
+
+
+def _agreed(**given: Any) -> pd.Index | None:
+    """The labels of one kind of thing, which all that has labels must share."""
+    known = None
+    for name, value in given.items():
+        axes = value.axes if isinstance(value, pd.Series | pd.DataFrame) else [value]
+        for labels in (axis for axis in axes if isinstance(axis, pd.Index)):
+            if known is None:
+                known = labels
+            elif not labels.equals(known):
+                raise ValueError(f"{name} must have the labels {list(known)}, in that order")
+    return known
+
+
+def _axis(table: Any, axis: int) -> pd.Index | None:
+    return table.axes[axis] if isinstance(table, pd.DataFrame) else None
 
 
 def _solve(covariance: Array, right: Array) -> Array:
@@ -213,6 +230,14 @@ def _cost_matrix(value: Any, covariance: Array) -> Array | None:
     return matrix
 
 
+def _persistence(decay: Any, k: int) -> Array:
+    """I - Phi, under which no factor explodes."""
+    persistence = np.eye(k) - validate.array("decay", decay, (k, k))
+    if k and np.abs(np.linalg.eigvals(persistence)).max() > 1 + 1e-12:
+        raise ValueError("decay must leave I - decay no eigenvalue outside the unit circle")
+    return persistence
+
+
 def _start(value: Any, n: int) -> Array:
     if value is None:
         return np.zeros(n)
@@ -237,15 +262,21 @@ class TradingPolicy:
     a_xx, a_xf : ndarray, shapes (n, n) and (n, K)
         Of the value function before trading, ``-x'a_xx x / 2 + x'a_xf f + ...`` in the position x
         held and the factors f; NaN at infinite cost.
+    assets, signals : Index or None
+        Labels of the n assets and the K factors, where what the policy was made from had any.
     """
 
     trade_rate: Array
     aim_loadings: Array
     a_xx: Array
     a_xf: Array
+    assets: pd.Index | None = None
+    signals: pd.Index | None = None
 
     def positions(
-        self, factors: ArrayLike | pd.DataFrame, start: float | ArrayLike | None = None
+        self,
+        factors: ArrayLike | pd.DataFrame,
+        start: float | ArrayLike | pd.Series | None = None,
     ) -> Array | pd.DataFrame:
         """Positions held after trading at each row.
 
@@ -253,15 +284,23 @@ class TradingPolicy:
         ----------
         factors : array_like or DataFrame, shape (T, K)
             Row t is what is known when x[t] is traded.
-        start : float or array_like, shape (n,), optional
+        start : float, array_like or Series, shape (n,), optional
             Position before the first row; nothing by default.
 
         Returns
         -------
         ndarray or DataFrame, shape (T, n)
-            Row t depends on ``factors[:t + 1]`` only. A DataFrame has the index of `factors`.
+            Row t depends on ``factors[:t + 1]`` only. A DataFrame has the index of `factors` and
+            the labels of the assets.
+
+        Raises
+        ------
+        ValueError
+            Shapes disagree, or labels do with those of the policy.
         """
         n, k = self.aim_loadings.shape
+        assets = _agreed(policy=self.assets, start=start)
+        _agreed(policy=self.signals, factors=_axis(factors, 1))
         signals = validate.array("factors", factors, (None, k))
         position = _start(start, n)
         stay = np.eye(n) - self.trade_rate
@@ -270,16 +309,18 @@ class TradingPolicy:
         for row, signal in enumerate(signals):
             position = stay @ position + pull @ signal
             path[row] = position
-        return pd.DataFrame(path, factors.index) if isinstance(factors, pd.DataFrame) else path
+        if isinstance(factors, pd.DataFrame):
+            return pd.DataFrame(path, factors.index, assets)
+        return path
 
 
 def garleanu_pedersen(
-    loadings: ArrayLike,
-    decay: ArrayLike,
-    covariance: ArrayLike,
+    loadings: ArrayLike | pd.DataFrame,
+    decay: ArrayLike | pd.DataFrame,
+    covariance: ArrayLike | pd.DataFrame,
     *,
     risk_aversion: float,
-    quadratic_cost: float | ArrayLike,
+    quadratic_cost: float | ArrayLike | pd.DataFrame,
     discount: float = 0.0,
 ) -> TradingPolicy:
     """Optimal trading on decaying signals against quadratic costs, in closed form.
@@ -301,15 +342,15 @@ def garleanu_pedersen(
 
     Parameters
     ----------
-    loadings : array_like, shape (n, K)
+    loadings : array_like or DataFrame, shape (n, K)
         B, expected price change of each asset for each unit of a factor.
-    decay : array_like, shape (K, K)
+    decay : array_like or DataFrame, shape (K, K)
         Phi; I - Phi must have no eigenvalue outside the unit circle.
-    covariance : array_like, shape (n, n)
+    covariance : array_like or DataFrame, shape (n, n)
         Sigma, covariance of price changes.
     risk_aversion : float
         gamma, positive.
-    quadratic_cost : float or array_like, shape (n, n)
+    quadratic_cost : float, array_like or DataFrame, shape (n, n)
         Lambda, positive definite; a number stands for that multiple of `covariance` (the paper's
         main case). 0 gives the myopic ``(gamma Sigma)^-1 B f[t]``, ``inf`` never trades.
     discount : float
@@ -322,8 +363,8 @@ def garleanu_pedersen(
     Raises
     ------
     ValueError
-        Shapes disagree, a matrix is not positive definite, a number is out of range, a factor
-        explodes.
+        Shapes or labels disagree, a matrix is not positive definite, a number is out of range, a
+        factor explodes.
 
     Examples
     --------
@@ -331,13 +372,17 @@ def garleanu_pedersen(
     >>> policy.trade_rate, policy.aim_loadings
     (array([[0.5]]), array([[0.66666667]]))
     """
+    names = {
+        "assets": _agreed(
+            covariance=covariance, loadings=_axis(loadings, 0), quadratic_cost=quadratic_cost
+        ),
+        "signals": _agreed(loadings=_axis(loadings, 1), decay=decay),
+    }
     sigma = _covariance(covariance)
     n = len(sigma)
     b = validate.array("loadings", loadings, (n, None))
     k = b.shape[1]
-    persistence = np.eye(k) - validate.array("decay", decay, (k, k))
-    if k and np.abs(np.linalg.eigvals(persistence)).max() > 1 + 1e-12:
-        raise ValueError("decay must leave I - decay no eigenvalue outside the unit circle")
+    persistence = _persistence(decay, k)
     gamma, rho = validate.positive("risk_aversion", risk_aversion), _discount(discount)
     lam = _cost_matrix(quadratic_cost, sigma)
     if lam is None:
@@ -346,12 +391,13 @@ def garleanu_pedersen(
             np.full((n, k), math.nan),
             np.full((n, n), math.nan),
             np.full((n, k), math.nan),
+            **names,
         )
     if not lam.any():
         return TradingPolicy(
-            np.eye(n), _solve(sigma, b) / gamma, np.zeros((n, n)), np.zeros((n, k))
+            np.eye(n), _solve(sigma, b) / gamma, np.zeros((n, n)), np.zeros((n, k)), **names
         )
-    return _closed_form(b, persistence, gamma * sigma, lam, rho)
+    return replace(_closed_form(b, persistence, gamma * sigma, lam, rho), **names)
 
 
 def _closed_form(
@@ -378,9 +424,9 @@ def multiperiod(
     covariance: ArrayLike | pd.DataFrame,
     *,
     risk_aversion: float,
-    cost: float | ArrayLike = 0.0,
-    quadratic_cost: float | ArrayLike = 0.0,
-    start: float | ArrayLike | None = None,
+    cost: float | ArrayLike | pd.Series = 0.0,
+    quadratic_cost: float | ArrayLike | pd.DataFrame = 0.0,
+    start: float | ArrayLike | pd.Series | None = None,
     discount: float = 0.0,
 ) -> Array | pd.DataFrame:
     """Plan positions over a horizon of forecasts, with proportional and quadratic costs.
@@ -403,11 +449,11 @@ def multiperiod(
         Sigma, covariance of price changes of one step.
     risk_aversion : float
         gamma, positive.
-    cost : float or array_like, shape (n,)
+    cost : float, array_like or Series, shape (n,)
         c, money for each unit traded; ``inf`` freezes an asset at its start.
-    quadratic_cost : float or array_like, shape (n, n)
+    quadratic_cost : float, array_like or DataFrame, shape (n, n)
         Lambda, as in `garleanu_pedersen`.
-    start : float or array_like, shape (n,), optional
+    start : float, array_like or Series, shape (n,), optional
         Position held before the first trade; nothing by default.
     discount : float
         rho, in [0, 1), of one step.
@@ -432,14 +478,17 @@ def multiperiod(
     array([[0.2],
            [0.4]])
     """
-    if isinstance(expected, pd.DataFrame) and isinstance(covariance, pd.DataFrame):
-        _labels(pd.Series(0.0, expected.columns), covariance)
+    _agreed(
+        expected=_axis(expected, 1),
+        covariance=covariance,
+        quadratic_cost=quadratic_cost,
+        cost=cost,
+        start=start,
+    )
     sigma = _covariance(covariance)
     forecast = validate.array("expected", expected, (None, len(sigma)))
     if not len(forecast):
         raise ValueError("expected must have at least one row")
-    if isinstance(cost, pd.Series) and isinstance(expected, pd.DataFrame):
-        validate.labels("cost", cost, expected.columns)
     planner = _Planner(sigma, len(forecast), risk_aversion, cost, quadratic_cost, discount)
     plan = planner.plan(forecast, _start(start, len(sigma)))
     if isinstance(expected, pd.DataFrame):
@@ -449,15 +498,15 @@ def multiperiod(
 
 def replan(
     factors: ArrayLike | pd.DataFrame,
-    loadings: ArrayLike,
-    decay: ArrayLike,
-    covariance: ArrayLike,
+    loadings: ArrayLike | pd.DataFrame,
+    decay: ArrayLike | pd.DataFrame,
+    covariance: ArrayLike | pd.DataFrame,
     *,
     horizon: int,
     risk_aversion: float,
-    cost: float | ArrayLike = 0.0,
-    quadratic_cost: float | ArrayLike = 0.0,
-    start: float | ArrayLike | None = None,
+    cost: float | ArrayLike | pd.Series = 0.0,
+    quadratic_cost: float | ArrayLike | pd.DataFrame = 0.0,
+    start: float | ArrayLike | pd.Series | None = None,
     discount: float = 0.0,
 ) -> Array | pd.DataFrame:
     """Run `multiperiod` over a sample: plan at each row, make the first trade, plan again.
@@ -469,7 +518,7 @@ def replan(
     ----------
     factors : array_like or DataFrame, shape (T, K)
         Row t is what is known when x[t] is traded.
-    loadings, decay, covariance : array_like
+    loadings, decay, covariance : array_like or DataFrame
         B, Phi and Sigma, as in `garleanu_pedersen`.
     horizon : int
         Steps planned ahead, at least 1.
@@ -479,12 +528,13 @@ def replan(
     Returns
     -------
     ndarray or DataFrame, shape (T, n)
-        Units held after the trade of each row. A DataFrame has the index of `factors`.
+        Units held after the trade of each row. A DataFrame has the index of `factors` and the
+        labels of the assets.
 
     Raises
     ------
     ValueError, SolverFailed
-        As `multiperiod`.
+        As `multiperiod`; or a factor explodes.
 
     Examples
     --------
@@ -493,10 +543,18 @@ def replan(
     array([[0.29375],
            [0.29375]])
     """
+    assets = _agreed(
+        covariance=covariance,
+        loadings=_axis(loadings, 0),
+        quadratic_cost=quadratic_cost,
+        cost=cost,
+        start=start,
+    )
+    _agreed(loadings=_axis(loadings, 1), decay=decay, factors=_axis(factors, 1))
     sigma = _covariance(covariance)
     b = validate.array("loadings", loadings, (len(sigma), None))
     k = b.shape[1]
-    persistence = np.eye(k) - validate.array("decay", decay, (k, k))
+    persistence = _persistence(decay, k)
     signals = validate.array("factors", factors, (None, k))
     horizon = check.count("horizon", horizon, 1)
     planner = _Planner(sigma, horizon, risk_aversion, cost, quadratic_cost, discount)
@@ -506,7 +564,7 @@ def replan(
     for row, signal in enumerate(signals):
         position = planner.plan((powers @ signal) @ b.T, position)[0]
         path[row] = position
-    return pd.DataFrame(path, factors.index) if isinstance(factors, pd.DataFrame) else path
+    return pd.DataFrame(path, factors.index, assets) if isinstance(factors, pd.DataFrame) else path
 
 
 class _Planner:
@@ -632,7 +690,7 @@ class JurekYang:
     risk_free: float
 
     def _times(self, time_left: ArrayLike) -> Array:
-        times = np.asarray(time_left, dtype=np.float64)
+        times = validate.numbers("time_left", time_left)
         if not ((times >= 0) & (times <= self.horizon)).all():
             raise ValueError(f"time_left must be in [0, horizon = {self.horizon}], got {time_left}")
         return times
@@ -666,7 +724,7 @@ class JurekYang:
 
         ``((theta (mu - S) - r S) / sigma^2 + A S + B) / g``; `spread` and `time_left` broadcast.
         """
-        s = np.asarray(spread, dtype=np.float64)
+        s = validate.numbers("spread", spread)
         a, b = self.coefficients(time_left)
         drift = self.theta * (self.mu - s) - self.risk_free * s
         return (drift / self.sigma**2 + a * s + b) / self.risk_aversion
@@ -693,10 +751,14 @@ class JurekYang:
         """Riskless final wealth that is worth as much as trading optimally from here.
 
         ``W exp((A S^2/2 + B S + C) / (1 - g))``, at g = 1 the limit; the arguments broadcast.
+        Wealth must be positive, as the utility has no other.
         """
-        s, times = np.asarray(spread, dtype=np.float64), self._times(time_left)
+        held, s = validate.numbers("wealth", wealth), validate.numbers("spread", spread)
+        if not ((held > 0) & np.isfinite(held)).all():
+            raise ValueError(f"wealth must be positive and finite, got {wealth}")
+        times = self._times(time_left)
         a, b = self._per_utility(times)
-        return np.asarray(wealth) * np.exp(a * s**2 / 2 + b * s + self._growth(times))
+        return held * np.exp(a * s**2 / 2 + b * s + self._growth(times))
 
     def value(self, wealth: ArrayLike, spread: ArrayLike, time_left: ArrayLike) -> Array:
         """Expected utility of final wealth: ``W^(1-g) / (1-g) exp(A S^2/2 + B S + C)``, or log."""

@@ -30,6 +30,9 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
+# A portfolio whose range is below this share of its parts holds their rounding only.
+_ROUNDING = 1e-13
+
 
 def _unit_costs(cost: float | pd.Series, columns: pd.Index) -> Array:
     """The proportional cost of one unit of every column."""
@@ -68,7 +71,8 @@ def profit_and_loss(
     positions : DataFrame or Series, shape (T, n) or (T,)
         Units to hold.
     prices : DataFrame or Series, same index and columns
-        Prices of one unit, in money; of a portfolio also its value, which may be negative.
+        Prices of one unit, in money; of a portfolio also its value, which may be negative. In order
+        of time: the labels of the rows rise.
     cost : float or Series
         Money paid for each unit traded, on either side: of all assets, or of each by its label.
     lag : int
@@ -82,7 +86,8 @@ def profit_and_loss(
     Raises
     ------
     ValueError
-        Indices or columns differ, a value is not finite, a cost is negative, `lag` is negative.
+        Indices or columns differ, rows are out of order, a value is not finite, a cost is
+        negative, `lag` is negative.
 
     Examples
     --------
@@ -101,6 +106,7 @@ def profit_and_loss(
         raise ValueError("positions must have the index of prices")
     if isinstance(prices, pd.DataFrame) and not units.columns.equals(values.columns):
         raise ValueError("positions must have the columns of prices, in the same order")
+    validate.increasing("prices", values.index)
     costs = _unit_costs(cost, values.columns)
     lag = check.count("lag", lag, 0)
     held = units.shift(lag, fill_value=0.0).to_numpy()
@@ -238,7 +244,7 @@ def rolling(
     Parameters
     ----------
     prices : DataFrame, shape (T, n)
-        In order of time.
+        In order of time: the labels of the rows rise.
     select : callable
         Takes the window and returns a Series of weights over columns (those left out get 0), an
         object with such `.weights`, or None for no position.
@@ -254,8 +260,8 @@ def rolling(
     Raises
     ------
     ValueError
-        The window is longer than `prices`, a price or a weight is not finite, a weight belongs to
-        no column.
+        Rows of `prices` are out of order or fewer than the window, a price or a weight is not
+        finite, a weight belongs to no column.
 
     Examples
     --------
@@ -267,6 +273,7 @@ def rolling(
     if not isinstance(prices, pd.DataFrame):
         raise TypeError(f"prices must be a DataFrame, got {type(prices).__name__}")
     prices = validate.frame("prices", prices)
+    validate.increasing("prices", prices.index)
     window, every = check.count("window", window, 2), check.count("every", every, 1)
     if window > len(prices):
         raise ValueError(f"window must be at most the {len(prices)} rows of prices, got {window}")
@@ -301,6 +308,24 @@ class Traded:
     exposure: pd.Series
     pnl: pd.DataFrame
     fits: list[Any] = field(repr=False)
+
+
+def _fit(spread: Array, size: float, dt: float, label: Any) -> Any:
+    """The process of a portfolio in its window; `size` is what its parts add up to unsigned."""
+    from labkit.ou import fit
+
+    place = f"in the window up to {label}"
+    if np.ptp(spread[:-1]) <= _ROUNDING * size:
+        raise ValueError(
+            f"prices must vary in the portfolio of rolling.weights, which is constant {place}"
+        )
+    try:
+        return fit(spread, dt)
+    except ValueError as error:
+        raise ValueError(
+            "prices must give the portfolio of rolling.weights a value x that can be fitted; "
+            f"{place}, {error}"
+        ) from error
 
 
 def _log_exposure(values: Array, fit: Any, limit: float) -> Array:
@@ -371,14 +396,13 @@ def trade(
     Raises
     ------
     ValueError
-        The index or columns are not those of `rolling`; the rule is unknown, or lacks a positive
-        cost, or is given a cap that it does not use; a portfolio's value is constant in its window.
+        The index or columns are not those of `rolling`, whose window is below 4; the rule is
+        unknown, or lacks a positive cost, or is given a cap that it does not use; a portfolio's
+        value is constant in its window, or follows a recursion without innovations.
     """
     values = _check_trade(prices, rolling, rule, max_exposure)
     costs, dt = _unit_costs(cost, values.columns), validate.positive("dt", dt)
     cap = math.inf if max_exposure is None else validate.positive("max_exposure", max_exposure)
-    from labkit.ou import fit as fit_ou
-
     weights, array = rolling.weights.fillna(0.0).to_numpy(), np.ascontiguousarray(values)
     exposure, fits = np.zeros(len(values)), []
     for row in rolling.rows:
@@ -389,7 +413,8 @@ def trade(
             continue
         # Row by row: a matrix product may round a row by how many rows come after it.
         spread = np.sum(array[first:last] * chosen, axis=1)
-        fitted = fit_ou(spread[: rolling.window], dt)
+        size = np.abs(array[first : row + 1]) @ np.abs(chosen)
+        fitted = _fit(spread[: rolling.window], size.max(), dt, values.index[row])
         fits.append(fitted)
         if fitted.status != "mean reverting":
             continue
@@ -417,6 +442,8 @@ def _check_trade(
         raise ValueError("prices must have the index of rolling.weights")
     if not prices.columns.equals(rolling.weights.columns):
         raise ValueError("prices must have the columns of rolling.weights, in the same order")
+    if rolling.window < 4:
+        raise ValueError(f"rolling must have a window of at least 4 rows, got {rolling.window}")
     if rule not in ("log", "thresholds"):
         raise ValueError(f"rule must be 'log' or 'thresholds', got {rule!r}")
     if rule == "thresholds" and max_exposure is not None:

@@ -20,6 +20,9 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
+from labkit import _validate as validate
+from labkit.reference import _checks as check
+
 __all__ = ["simulate_basket", "simulate_triangle"]
 
 EPOCH_NS = 1_700_000_000_000_000_000  # start of every simulated session, UTC
@@ -347,7 +350,7 @@ def simulate_basket(
     Parameters
     ----------
     seed : int
-        Of numpy's default generator; the same seed gives the same tables.
+        Of numpy's default generator, zero or more; the same seed gives the same tables.
     n_assets, n_days : int
         Columns and rows of the panel.
     cardinality : int
@@ -368,6 +371,8 @@ def simulate_basket(
     ------
     ValueError
         A parameter is out of range.
+    TypeError
+        A parameter is no number; the seed or a count is no integer.
 
     Examples
     --------
@@ -375,12 +380,13 @@ def simulate_basket(
     >>> panel["prices"].shape, int((panel["planted"]["weight"] != 0).sum())
     ((2000, 5), 3)
     """
-    _positive(half_life=half_life, spread=spread)
-    if not 2 <= cardinality <= n_assets:
-        raise ValueError(f"cardinality must be from 2 to n_assets, got {cardinality}")
-    if n_days < 2:
-        raise ValueError(f"n_days must be at least 2, got {n_days}")
-    random = np.random.default_rng(seed)
+    half_life = validate.positive("half_life", half_life)
+    spread = validate.positive("spread", spread)
+    check.count("n_days", n_days, 2)
+    check.count("n_assets", n_assets, 2)
+    if check.count("cardinality", cardinality, 2) > n_assets:
+        raise ValueError(f"cardinality must be at most n_assets = {n_assets}, got {cardinality}")
+    random = np.random.default_rng(check.count("seed", seed, 0))
     members = random.choice(n_assets, cardinality, replace=False)
     weights = np.zeros(n_assets)
     weights[members] = random.uniform(1, 3, cardinality) * random.choice([-1, 1], cardinality)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from labkit.reference import _checks as check
 
-__all__ = ["array", "finite", "frame", "labels", "positive"]
+__all__ = ["array", "finite", "frame", "increasing", "labels", "numbers", "positive"]
 
 
 def positive(name: str, value: Any) -> float:
@@ -29,11 +29,17 @@ def finite(name: str, value: Any) -> float:
     return number
 
 
-def array(name: str, value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """A finite float array of `shape`, in which None stands for any length."""
+def numbers(name: str, value: Any) -> NDArray[np.float64]:
+    """A float array of any shape and values."""
     values = np.asarray(value)
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got {values.dtype}")
+    return values.astype(np.float64)
+
+
+def array(name: str, value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    """A finite float array of `shape`, in which None stands for any length."""
+    values = numbers(name, value)
     if values.ndim != len(shape) or any(
         want is not None and want != got for want, got in zip(shape, values.shape, strict=True)
     ):
@@ -42,7 +48,7 @@ def array(name: str, value: Any, shape: tuple[int | None, ...]) -> NDArray[np.fl
     if not np.isfinite(values).all():
         place = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
         raise ValueError(f"{name} must be finite, got {values[place]} at {list(place)}")
-    return values.astype(np.float64)
+    return values
 
 
 def frame(name: str, value: pd.DataFrame | pd.Series) -> pd.DataFrame:
@@ -60,6 +66,21 @@ def frame(name: str, value: pd.DataFrame | pd.Series) -> pd.DataFrame:
         place = f"row {table.index[row]}, column {table.columns[column]}"
         raise ValueError(f"{name} must be finite, got {values[row, column]} at {place}")
     return table.astype(np.float64)
+
+
+def increasing(name: str, index: pd.Index) -> None:
+    """Labels of rows in order of time, as far as they have an order, and each once."""
+    if not index.is_unique:
+        raise ValueError(
+            f"{name} must have distinct rows, got {index[index.duplicated()][0]} twice"
+        )
+    if index.is_monotonic_increasing:
+        return
+    try:
+        sorted(index)
+    except TypeError:
+        return  # labels such as 1 and "a" have no order
+    raise ValueError(f"{name} must have rows in increasing order of their labels")
 
 
 def labels(name: str, series: pd.Series, columns: pd.Index) -> None:

@@ -26,6 +26,8 @@ __all__ = ["VAR1", "Portfolio", "clusters", "covariance_selection", "penalized_v
 
 Matrix = NDArray[np.float64]
 
+# Ranges of a column between these have fourth powers, as in `variance_threshold`, within float64.
+_RANGES = (1e-75, 1e75)
 # A column whose range is below this share of its level holds rounding only; a covariance whose
 # correlation matrix has an eigenvalue below it (times n) is singular to rounding.
 _ROUNDING = 1e-13
@@ -99,20 +101,29 @@ class VAR1:
         ------
         ValueError
             The shape or a label does not fit, a weight is not finite, or all are zero.
+        TypeError
+            `weights` does not hold numbers.
         """
         x = aligned(self.names, weights) * self.scale
         predicted, covariance = self.pencil
         return float(x @ predicted @ x / (x @ covariance @ x))
 
 
+def required(model: object) -> VAR1:
+    """The model, where it is one."""
+    if not isinstance(model, VAR1):
+        raise TypeError(f"model must be a VAR1 (made by var), got {type(model).__name__}")
+    return model
+
+
 def aligned(names: tuple[Hashable, ...], weights: ArrayLike | pd.Series) -> Matrix:
     """Finite weights in the order of `names`, not all zero."""
+    x = validate.numbers("weights", weights)
     if isinstance(weights, pd.Series):
         unknown = [name for name in weights.index if name not in names]
         if unknown or not weights.index.is_unique:
             raise ValueError(f"weights must have different labels among {names}, got {unknown}")
-        weights = weights.reindex(list(names), fill_value=0.0)
-    x = np.asarray(weights, dtype=np.float64)
+        x = pd.Series(x, weights.index).reindex(list(names), fill_value=0.0).to_numpy()
     if x.shape != (len(names),):
         raise ValueError(f"weights must have shape ({len(names)},), got {x.shape}")
     if not np.isfinite(x).all() or not x.any():
@@ -155,8 +166,15 @@ class _Sample:
 
 def _sample(prices: ArrayLike | pd.DataFrame) -> _Sample:
     array, names = _panel(prices)
-    for column in np.flatnonzero(np.ptp(array, axis=0) <= _ROUNDING * np.abs(array).max(axis=0)):
+    with np.errstate(over="ignore"):
+        ranges = np.ptp(array, axis=0)
+    for column in np.flatnonzero(ranges <= _ROUNDING * np.abs(array).max(axis=0)):
         raise ValueError(f"prices must vary, column {names[column]!r} is constant")
+    for column in np.flatnonzero((ranges < _RANGES[0]) | (ranges > _RANGES[1])):
+        raise ValueError(
+            f"prices must be in units in which their ranges are from {_RANGES[0]:g} to "
+            f"{_RANGES[1]:g}, got {ranges[column]:g} in column {names[column]!r}"
+        )
     mean = array.mean(axis=0)
     centred = array - mean
     scale = np.sqrt((centred**2).sum(axis=0) / (len(array) - 1))
@@ -207,8 +225,8 @@ def var(prices: ArrayLike | pd.DataFrame, *, dt: float = 1.0) -> VAR1:
     Raises
     ------
     ValueError
-        A price is not finite, a column is constant or a linear combination of others, a name
-        occurs twice, or there are fewer than n + 2 rows.
+        A price is not finite, a column is constant or a linear combination of others, its range
+        is below 1e-75 or above 1e75, a name occurs twice, or there are fewer than n + 2 rows.
 
     Examples
     --------
@@ -221,10 +239,8 @@ def var(prices: ArrayLike | pd.DataFrame, *, dt: float = 1.0) -> VAR1:
 
 
 def _least_squares(sample: _Sample) -> Matrix:
-    transition, _, rank, _ = np.linalg.lstsq(sample.scaled[:-1], sample.scaled[1:], rcond=None)
-    if rank < len(sample.names):
-        raise ValueError("prices have a singular covariance without their last row")
-    return transition
+    # Rows that sum to zero span without the last one what they span with it: no rank to check.
+    return np.linalg.lstsq(sample.scaled[:-1], sample.scaled[1:], rcond=None)[0]
 
 
 @contextmanager
@@ -357,6 +373,7 @@ def covariance_selection(model: VAR1, penalty: float) -> VAR1:
     some 20 s. Panels of 20 or more wandering assets, with condition numbers of the correlations
     above some 1e4, fail at penalties of 0.01 to 0.1.
     """
+    required(model)
     share = _penalty(penalty)
     method = f"{model.method}; covariance selection, penalty {share:g}"
     if share == 0 or len(model.names) == 1:
@@ -402,6 +419,7 @@ def clusters(model: VAR1, *, tolerance: float = 1e-8) -> list[tuple[Hashable, ..
     ValueError
         `tolerance` is negative or not finite.
     """
+    required(model)
     limit = check.number("tolerance", tolerance)
     if not 0 <= limit < math.inf:
         raise ValueError(f"tolerance must be zero or positive and finite, got {limit}")

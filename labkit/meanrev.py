@@ -64,6 +64,7 @@ from labkit._var import (
     clusters,
     covariance_selection,
     penalized_var,
+    required,
     symmetric,
     unit_columns,
     var,
@@ -136,7 +137,7 @@ def box_tiao(model: VAR1) -> tuple[Portfolio, ...]:
     >>> box_tiao(model)[0].weights.round(2).to_dict()
     {'spot': -0.71, 'future': 0.71}
     """
-    values, vectors = scipy.linalg.eigh(*model.pencil, check_finite=False)
+    values, vectors = scipy.linalg.eigh(*required(model).pencil, check_finite=False)
     rows = np.ascontiguousarray(unit_columns(vectors / model.scale[:, None]).T)
     # M is positive semidefinite; an eigenvalue below 0 is 0 and rounding.
     found = zip(rows, np.maximum(values, 0.0).tolist(), strict=True)
@@ -167,7 +168,7 @@ def pca(model: VAR1) -> tuple[Portfolio, ...]:
     tuple of Portfolio
         In descending variance.
     """
-    _, vectors = scipy.linalg.eigh(model.covariance)
+    _, vectors = scipy.linalg.eigh(required(model).covariance)
     rows = np.ascontiguousarray(unit_columns(vectors[:, ::-1]).T)
     return tuple(Portfolio(model, row, model.predictability(row), "PCA") for row in rows)
 
@@ -194,7 +195,7 @@ def _on_support(
 
 
 def _cardinality(model: VAR1, cardinality: int, name: str = "cardinality") -> int:
-    k, n = check.count(name, cardinality, 1), len(model.names)
+    n, k = len(required(model).names), check.count(name, cardinality, 1)
     if k > n:
         raise ValueError(f"{name} must be at most {n}, got {k}")
     return k
@@ -224,7 +225,7 @@ def greedy_path(model: VAR1, max_cardinality: int | None = None) -> tuple[Portfo
     ValueError
         `max_cardinality` is not in 1..n, or the covariance is not positive definite.
     """
-    longest = len(model.names)
+    longest = len(required(model).names)
     if max_cardinality is not None:
         longest = _cardinality(model, max_cardinality, "max_cardinality")
     order, _ = kernels.greedy_path(*model.pencil)

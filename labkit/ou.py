@@ -589,6 +589,8 @@ def first_passage_probability(
     ------
     ValueError
         A parameter is out of range.
+    TypeError
+        `t` does not hold numbers.
 
     Examples
     --------
@@ -597,7 +599,7 @@ def first_passage_probability(
     """
     theta, mu, sigma = _process(theta, mu, sigma)
     distance = abs(validate.finite("start", start) - mu)
-    times = np.asarray(t, dtype=np.float64)
+    times = validate.numbers("t", t)
     if not (times >= 0).all():
         raise ValueError("t must be zero or positive")
     if distance == 0:

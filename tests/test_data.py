@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import null_space
 
 from labkit import _readers, data
 from labkit.errors import DataCorrupt, DataUnavailable, SequenceGap
@@ -328,10 +329,68 @@ def test_a_basket_hides_one_mean_reverting_portfolio():
     assert abs(spread.var() / 4 - 1) < 4 * np.sqrt(2 / effective)
 
 
+def test_a_basket_wanders_in_every_direction_but_the_planted_one():
+    """Steps over k days of a unit walk have variance k, and their sums no correlation."""
+    single, many = [], []
+    for seed in range(30):
+        basket = data.simulate_basket(seed)
+        away = null_space(basket["planted"].to_numpy().T)
+        paths = basket["prices"].to_numpy() @ away
+        single.append(np.diff(paths, axis=0))
+        many.append(np.diff(paths[::200], axis=0))
+    for steps, days in ((np.vstack(single), 1), (np.vstack(many), 200)):
+        gap = np.cov(steps.T) / days - np.eye(4)
+        # Standard errors of a variance and of a covariance.
+        error = np.sqrt((1 + np.eye(4)) / len(steps))
+        assert (np.abs(gap) < 4 * error).all()
+    before, after = (np.vstack([s[a:b] for s in single]) for a, b in ((0, -1), (1, None)))
+    assert (np.abs(before.T @ after) / len(after) < 4 / np.sqrt(len(after))).all()
+
+
+def test_magnitudes_of_planted_weights_are_within_a_factor_of_three():
+    ratios = []
+    for seed in range(200):
+        planted = data.simulate_basket(seed, n_days=2)["planted"]["weight"].abs()
+        held = planted[planted > 0]
+        ratios.append(held.max() / held.min())
+    assert 2.5 < max(ratios) <= 3
+    assert min(ratios) < 1.5
+
+
+def test_the_planted_spread_is_stationary_from_its_first_day():
+    first = []
+    for seed in range(400):
+        basket = data.simulate_basket(seed, n_days=2, half_life=50.0, spread=2.0)
+        weights = basket["planted"]["weight"]
+        first.append((basket["prices"].iloc[0] - 100) @ weights)
+    assert abs(np.mean(np.square(first)) / 4 - 1) < 4 * np.sqrt(2 / len(first))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("cardinality", 1), ("cardinality", 6), ("half_life", 0.0), ("spread", -1.0), ("n_days", 1)],
+    [
+        ("cardinality", 1),
+        ("cardinality", 6),
+        ("half_life", 0.0),
+        ("spread", -1.0),
+        ("n_days", 1),
+        ("n_assets", 1),
+        ("seed", -1),
+    ],
 )
 def test_a_basket_that_cannot_be_is_refused(name, value):
     with pytest.raises(ValueError, match=f"^{name} must be"):
-        data.simulate_basket(1, **{name: value})
+        data.simulate_basket(**({"seed": 1} | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["seed", "n_assets", "n_days", "cardinality"])
+@pytest.mark.parametrize("value", ["3", 3.0, None])
+def test_a_basket_takes_whole_numbers_only(name, value):
+    with pytest.raises(TypeError, match=f"^{name} must be an integer"):
+        data.simulate_basket(**({"seed": 1} | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["half_life", "spread"])
+def test_a_basket_takes_numbers_only(name):
+    with pytest.raises(TypeError, match=f"^{name} must be a number"):
+        data.simulate_basket(1, **{name: "5"})

@@ -168,6 +168,41 @@ def test_a_singular_covariance_is_named():
         var([["a"], ["b"], ["c"]])
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-80, 1e80, 1e200, 1.7e308])
+def test_prices_whose_squares_leave_float64_are_refused(scale):
+    with pytest.raises(ValueError, match=r"^prices must be in units in which their ranges are"):
+        var(scale * (panel(6) / np.abs(panel(6)).max()))
+
+
+@pytest.mark.parametrize("scale", [1e-70, 1e70])
+def test_every_search_works_in_units_just_short_of_those(scale):
+    one, two = panel(6), scale * panel(6)
+    assert semidefinite(var(two), 3).bound == pytest.approx(semidefinite(var(one), 3).bound)
+    found = variance_threshold(one, "portmanteau", 1.0)
+    scaled = variance_threshold(two, "portmanteau", scale**2)
+    assert scaled.achieved == pytest.approx(found.achieved * scale**4, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        box_tiao,
+        pca,
+        clusters,
+        greedy_path,
+        lambda model: covariance_selection(model, 0.1),
+        lambda model: greedy(model, 2),
+        lambda model: exhaustive(model, 2),
+        lambda model: semidefinite(model, 2),
+        lambda model: semidefinite_components(model, 2, 1),
+    ],
+)
+def test_prices_where_a_model_belongs_are_refused(function):
+    message = r"^model must be a VAR1 \(made by var\), got DataFrame$"
+    with pytest.raises(TypeError, match=message):
+        function(pd.DataFrame(panel(6)))
+
+
 @pytest.mark.parametrize("dt", [0, -1, math.inf, math.nan])
 def test_the_step_must_be_positive(dt):
     with pytest.raises(ValueError, match="dt must be positive and finite"):
@@ -186,6 +221,24 @@ def test_the_step_must_be_positive(dt):
 def test_unusable_weights_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         var(panel(0)).predictability(weights)
+
+
+@pytest.mark.parametrize("weights", [list("12345"), ["one"] * 5, pd.Series({0: "1"}), [None] * 5])
+def test_weights_that_are_no_numbers_are_refused(weights):
+    with pytest.raises(TypeError, match=r"^weights must hold numbers"):
+        var(panel(0)).predictability(weights)
+
+
+def test_prices_that_part_in_their_last_row_only_are_no_singular_sample():
+    """The rows less their mean sum to zero, so that the last one adds nothing to their span."""
+    prices = panel(6, 3)
+    prices[:, 2] = prices[:, 0] + prices[:, 1]
+    prices[-1, 2] += 1.0
+    model = var(prices)
+    s = prices - prices.mean(axis=0)
+    assert np.linalg.matrix_rank(s[:-1]) == 3
+    normal = np.linalg.solve(s[:-1].T @ s[:-1], s[:-1].T @ s[1:])
+    np.testing.assert_allclose(model.transition, normal, rtol=1e-6)
 
 
 # Penalised estimates
@@ -715,9 +768,40 @@ def test_the_bound_holds_however_inaccurate_the_solver(monkeypatch, tolerance):
         for k in range(1, 6):
             found, best = semidefinite(model, k), exhaustive(model, k).predictability
             assert found.bound <= best * (1 + 1e-12)
+            # Box and Tiao's least predictability is a bound without any solver.
+            assert found.bound >= box_tiao(model)[0].predictability - 1e-9
             exceeded += found.relaxation > best
     # The value that the solver reports proves nothing.
     assert exceeded > 0
+
+
+@pytest.mark.parametrize("cardinality", [1, 2, 3, 4])
+def test_rounding_does_not_make_a_bound_negative(cardinality):
+    assert semidefinite(diagonal([0.0, 0.3, 0.5, 0.7]), cardinality).bound == 0
+
+
+def primal(model, k):
+    """Y of the relaxation as its docstring states it, with `predictability` as the value."""
+    import cvxpy as cp
+
+    (m, g), n = model.pencil, len(model.names)
+    y = cp.Variable((n, n), PSD=True)
+    held = [cp.trace(g @ y) == 1, cp.sum(cp.abs(y)) <= k * cp.trace(y)]
+    value = cp.Problem(cp.Minimize(cp.trace(m @ y)), held).solve(solver=cp.CLARABEL)
+    return value, y.value
+
+
+@pytest.mark.parametrize(("seed", "k"), [(100, 3), (101, 3), (105, 3), (106, 3), (125, 3)])
+def test_the_support_is_that_of_the_leading_eigenvector_of_the_relaxed_solution(seed, k):
+    """On these panels the diagonal of Y would choose other assets."""
+    model = var(panel(seed, 6))
+    found, (value, y) = semidefinite(model, k), primal(model, k)
+    assert found.relaxation == pytest.approx(value, abs=1e-6)
+    leading = np.abs(np.linalg.eigh(y)[1][:, -1])
+    assert set(found.support) == set(np.argsort(leading)[-k:])
+    assert set(found.support) != set(np.argsort(np.diag(y))[-k:])
+    weights = np.linalg.eigvalsh(y)
+    assert found.rank_one == pytest.approx(weights[-1] / weights.sum(), abs=1e-4)
 
 
 def test_one_asset_has_one_portfolio():
@@ -799,6 +883,14 @@ def test_crossing_rate_of_a_gaussian_ar1(phi):
     error = rates.std(ddof=1) / math.sqrt(len(rates))
     assert error < 0.001
     assert abs(rates.mean() - math.acos(phi) / math.pi) < 4 * error
+
+
+@pytest.mark.parametrize(
+    ("values", "crossings"),
+    [([1, 0, 1, -2], 1), ([0, -1, 1], 2), ([-1, 0, 1], 1), ([-1, 0, 0, -1, 2], 3)],
+)
+def test_a_value_on_the_mean_counts_as_above_it(values, crossings):
+    assert crossing_rate(values) == crossings / (len(values) - 1)
 
 
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0], [1.0, math.nan, 2.0], np.ones((3, 3))])
@@ -933,6 +1025,48 @@ def test_a_penalty_leaves_no_negligible_weights(seed):
     for proxy in ("predictability", "crossing"):
         y = variance_threshold(panel(seed), proxy, 0.0, penalty=0.05).vector
         assert np.abs(y[y != 0]).min() > 1e-3 * np.abs(y).max()
+
+
+def best_on_supports(prices, proxy, threshold, n, penalty):
+    """The least objective of many unit vectors on each support, near its best ones the most."""
+    rng, covariance = np.random.default_rng(0), np.cov(prices.T)
+    least = math.inf
+    for k in range(1, n + 1):
+        for support in itertools.combinations(range(n), k):
+            y, spread = np.zeros((400, n)), 1.0
+            y[:, support] = rng.normal(size=(400, k))
+            for _ in range(10):
+                y /= np.linalg.norm(y, axis=1)[:, None]
+                value = objective(prices, proxy, y, penalty=penalty)
+                value[np.einsum("ij,jk,ik->i", y, covariance, y) < threshold] = math.inf
+                least, spread = min(least, value.min()), spread / 2
+                y = y[np.argsort(value)[:20]].repeat(20, axis=0)
+                y[:, support] += spread * rng.normal(size=(400, k))
+    return least
+
+
+@pytest.mark.parametrize(("seed", "proxy"), [(501, "crossing"), (508, "predictability")])
+def test_several_starts_find_what_a_search_of_every_support_finds(seed, proxy):
+    """Of these two panels either defeats any one start; on others all of them end higher."""
+    prices, n = panel(seed, 4), 4
+    threshold = np.linalg.eigvalsh(np.cov(prices.T)).mean()
+    found = variance_threshold(prices, proxy, threshold, penalty=0.5)
+    best = best_on_supports(prices, proxy, threshold, n, 0.5)
+    assert found.bound <= best
+    assert found.achieved <= best * (1 + 1e-3)
+
+
+@pytest.mark.parametrize(("ratio", "held"), [(200, 2), (500, 2), (2000, 1)])
+def test_a_penalty_drops_weights_below_a_thousandth_and_no_others(ratio, held):
+    """The walk of the first asset is hedged by 1 / ratio of the second, whose units are large."""
+    rng = np.random.default_rng(0)
+    walk = rng.normal(size=1000).cumsum()
+    prices = np.column_stack([walk + rng.normal(size=1000), ratio * walk])
+    free = variance_threshold(prices, "predictability", 0.0, penalty=0.0)
+    assert abs(free.vector[1] / free.vector[0]) == pytest.approx(1 / ratio, rel=0.01)
+    found = variance_threshold(prices, "predictability", 0.0, penalty=1e-6)
+    assert found.cardinality == held
+    assert found.vector[1] == pytest.approx(free.vector[1] if held == 2 else 0, rel=0.01)
 
 
 def test_units_of_the_prices_carry_through():

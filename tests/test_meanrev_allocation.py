@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from labkit import ou
+from labkit import _allocation, ou
 from labkit.errors import SolverFailed
 from labkit.meanrev import (
     cara_weights,
@@ -286,7 +286,8 @@ def test_an_asset_of_infinite_cost_stays_where_it_is_while_others_trade():
     assert abs(plan[:, [0, 2]] - start[[0, 2]]).min() > 1e-3
 
 
-@pytest.mark.parametrize("start", [-3.0, -0.4, 0.0, 0.3, 2.0])
+# The edges are at 0.0556 and 0.2778: two starts are less than 1e-4 away from one of them.
+@pytest.mark.parametrize("start", [-3.0, -0.4, 0.0, 0.0555, 0.2, 0.2779, 0.3, 2.0])
 def test_one_step_one_asset_trades_to_the_nearest_edge_of_the_no_trade_region(start):
     mean, variance, gamma, cost, rho = 0.5, 2.0, 1.5, 0.3, 0.1
     low, high = (((1 - rho) * mean + s * cost) / ((1 - rho) * gamma * variance) for s in (-1, 1))
@@ -457,13 +458,82 @@ def test_a_plan_that_the_solver_does_not_finish_is_an_error(monkeypatch):
         replan([[1.0]], [[1.0]], [[0.5]], [[1.0]], horizon=3, **problem)
 
 
-def test_plan_keeps_labels_and_refuses_costs_of_other_assets():
-    expected = pd.DataFrame(np.ones((3, 2)), columns=["x", "y"])
-    cost = pd.Series([0.1, 0.2], ["x", "y"])
-    plan = multiperiod(expected, np.eye(2), risk_aversion=1.0, cost=cost)
-    assert list(plan.columns) == ["x", "y"]
-    with pytest.raises(ValueError, match=r"^cost must have the labels"):
-        multiperiod(expected, np.eye(2), risk_aversion=1.0, cost=cost[::-1])
+def test_a_plan_that_the_solver_calls_inaccurate_is_an_error(monkeypatch):
+    """Clarabel meets its reduced tolerances only, and cvxpy does no more than warn of that."""
+    beyond = dict.fromkeys(_allocation._TOLERANCES, 1e-30)
+    monkeypatch.setattr(_allocation, "_TOLERANCES", beyond)
+    expected = np.random.default_rng(0).normal(size=(6, 3))
+    with pytest.raises(SolverFailed, match="tolerance, status 'optimal_inaccurate'"):
+        multiperiod(expected, np.eye(3), risk_aversion=1.0, cost=0.1)
+
+
+NAMES, OTHERS = ["x", "y"], ["y", "x"]
+LABELLED = {
+    "covariance": lambda names: pd.DataFrame([[1.0, 0.3], [0.3, 2.0]], names, names),
+    "quadratic_cost": lambda names: pd.DataFrame([[0.5, 0.1], [0.1, 0.3]], names, names),
+    "cost": lambda names: pd.Series([0.1, 0.2], names),
+    "start": lambda names: pd.Series([1.0, -1.0], names),
+    "loadings": lambda names: pd.DataFrame([[0.4], [0.9]], names, ["f"]),
+}
+
+
+def labelled(*names, **changed):
+    return {name: changed.get(name, LABELLED[name](NAMES)) for name in names}
+
+
+@pytest.mark.parametrize("odd", ["covariance", "quadratic_cost", "cost", "start"])
+def test_plan_keeps_labels_and_refuses_those_of_other_assets(odd):
+    expected = pd.DataFrame([[0.5, 0.4], [0.2, 0.9], [0.1, 0.1]], columns=NAMES)
+    given = labelled("covariance", "quadratic_cost", "cost", "start")
+    plan = multiperiod(expected, risk_aversion=1.0, **given)
+    plain = {name: value.to_numpy() for name, value in given.items()}
+    by_position = multiperiod(expected.to_numpy(), risk_aversion=1.0, **plain)
+    pd.testing.assert_frame_equal(plan, pd.DataFrame(by_position, columns=NAMES))
+    with pytest.raises(ValueError, match=rf"^{odd} must have the labels \['x', 'y'\]"):
+        multiperiod(expected, risk_aversion=1.0, **(given | {odd: LABELLED[odd](OTHERS)}))
+
+
+@pytest.mark.parametrize("odd", ["loadings", "quadratic_cost", "cost", "start"])
+def test_replanning_keeps_labels_and_refuses_those_of_other_assets(odd):
+    factors = pd.DataFrame({"f": [1.0, 0.4, -0.7]}, index=list("abc"))
+    given = {"decay": [[0.3]], "horizon": 3, "risk_aversion": 1.0}
+    given |= labelled("loadings", "covariance", "quadratic_cost", "cost", "start")
+    run = replan(factors, **given)
+    assert list(run.columns) == NAMES and list(run.index) == list("abc")
+    plain = {k: v.to_numpy() if k in LABELLED else v for k, v in given.items()}
+    assert np.array_equal(run, replan(factors.to_numpy(), **plain))
+    with pytest.raises(ValueError, match=rf"^{odd} must have the labels \['x', 'y'\]"):
+        replan(factors, **(given | {odd: LABELLED[odd](OTHERS)}))
+    with pytest.raises(ValueError, match=r"^factors must have the labels \['f'\]"):
+        replan(factors.set_axis(["g"], axis=1), **given)
+
+
+@pytest.mark.parametrize("cost", [0.0, None, math.inf])
+def test_a_policy_keeps_labels_and_refuses_those_of_other_assets(cost):
+    given = labelled("loadings", "covariance", "quadratic_cost")
+    if cost is not None:
+        given["quadratic_cost"] = cost
+    policy = garleanu_pedersen(decay=[[0.3]], risk_aversion=1.0, **given)
+    factors, start = pd.DataFrame({"f": [1.0, 0.4]}), LABELLED["start"](NAMES)
+    held = policy.positions(factors, start)
+    assert list(held.columns) == NAMES
+    assert np.array_equal(held, policy.positions(factors.to_numpy(), start.to_numpy()))
+    with pytest.raises(ValueError, match=r"^start must have the labels \['x', 'y'\]"):
+        policy.positions(factors, start[::-1])
+    with pytest.raises(ValueError, match=r"^factors must have the labels \['f'\]"):
+        policy.positions(factors.set_axis(["g"], axis=1), start)
+    with pytest.raises(ValueError, match=r"^loadings must have the labels \['x', 'y'\]"):
+        garleanu_pedersen(
+            decay=[[0.3]],
+            risk_aversion=1.0,
+            **(given | {"loadings": LABELLED["loadings"](OTHERS)}),
+        )
+
+
+@pytest.mark.parametrize("decay", [[[-0.2]], [[2.5]], [[-2.0]]])
+def test_replanning_refuses_factors_that_explode(decay):
+    with pytest.raises(ValueError, match=r"^decay must leave I - decay no eigenvalue outside"):
+        replan([[1.0]], [[1.0]], decay, [[1.0]], horizon=3, risk_aversion=1.0)
 
 
 # Jurek and Yang
@@ -653,6 +723,21 @@ def test_bad_input_to_jurek_yang_is_named(changed, message):
         rule_of({}).exposure(0.0, 1.5)
 
 
+def test_wealth_must_be_positive_and_arguments_of_the_rule_must_be_numbers():
+    rule = rule_of({"risk_aversion": 2.0})
+    for wealth in (-1.0, 0.0, math.nan, math.inf, [1.0, -1.0]):
+        for function in (rule.value, rule.certainty_equivalent):
+            with pytest.raises(ValueError, match=r"^wealth must be positive and finite"):
+                function(wealth, 0.0, 1.0)
+    for args, name in [(("1", 0.0, 1.0), "wealth"), ((1, "0", 1.0), "spread")]:
+        with pytest.raises(TypeError, match=f"^{name} must hold numbers"):
+            rule.value(*args)
+    with pytest.raises(TypeError, match=r"^spread must hold numbers"):
+        rule.exposure("0", 1.0)
+    with pytest.raises(TypeError, match=r"^time_left must hold numbers"):
+        rule.exposure(0.0, "soon")
+
+
 # Accounts
 
 
@@ -716,6 +801,33 @@ def test_misaligned_or_broken_accounts_are_refused():
     for args, given, error, message in refused:
         with pytest.raises(error, match="^" + message):
             profit_and_loss(*args, **given)
+
+
+DAYS = pd.date_range("2024-01-01", periods=60)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (DAYS[::-1], "prices must have rows in increasing order"),
+        (DAYS[[1, 0, *range(2, 60)]], "prices must have rows in increasing order"),
+        (DAYS[[0, 0, *range(2, 60)]], "prices must have distinct rows, got 2024-01-01"),
+        (DAYS.date[::-1], "prices must have rows in increasing order"),
+        (range(60, 0, -1), "prices must have rows in increasing order"),
+        ([1, 1, *range(2, 60)], "prices must have distinct rows, got 1 twice"),
+    ],
+)
+def test_rows_out_of_order_are_refused(index, message):
+    prices = random_book(0)[1].set_axis(index)
+    with pytest.raises(ValueError, match="^" + message):
+        profit_and_loss(prices, prices)
+    with pytest.raises(ValueError, match="^" + message):
+        rolling(prices, hedge, window=20, every=10)
+
+
+def test_rows_whose_labels_have_no_order_are_taken_as_they_come():
+    prices = random_book(0)[1].set_axis(["first", 7, *DAYS[2:]])
+    assert rolling(prices, hedge, window=2, every=58).decisions.tolist() == [7, DAYS[59]]
 
 
 # Thresholds
@@ -898,6 +1010,20 @@ def test_log_rule_is_jurek_and_yangs_and_the_cap_is_one_rows_deviation():
     pd.testing.assert_frame_equal(free.positions, positions)
 
 
+@pytest.mark.parametrize("rule", ["log", "thresholds"])
+def test_trades_are_made_and_accounted_as_late_as_asked_for(rule):
+    prices = cointegrated(2, t=400)
+    result = rolling(prices, hedge, window=200, every=100)
+    runs = {lag: trade(prices, result, rule, cost=0.05, lag=lag) for lag in (0, 1, 3)}
+    assert trade(prices, result, rule, cost=0.05).pnl.equals(runs[1].pnl)
+    for lag, run in runs.items():
+        pd.testing.assert_frame_equal(run.positions, runs[1].positions)
+        want = profit_and_loss(run.positions, prices, cost=0.05, lag=lag)
+        pd.testing.assert_frame_equal(run.pnl, want)
+        first = np.flatnonzero(run.pnl["turnover"])[0]
+        assert first == np.flatnonzero(run.exposure)[0] + lag
+
+
 def test_threshold_rule_trades_bertrams_levels_at_one_size():
     prices = cointegrated(3, t=500)
     result = rolling(prices, hedge, window=300, every=300)
@@ -965,6 +1091,25 @@ def test_gross_profit_is_made_on_cointegrated_prices_and_not_on_random_walks(rul
     assert abs(mean) < 3.5 * error
 
 
+def test_a_portfolio_that_cannot_be_fitted_is_named_with_its_window():
+    days = pd.date_range("2024-01-01", periods=60)
+    walk = np.random.default_rng(0).normal(size=60).cumsum()
+    decay = 0.9 ** np.arange(60.0)
+    prices = pd.DataFrame({"x": walk, "y": 3 * walk, "c": 5.0, "d": decay}, days)
+    # 3 x - y is zero up to rounding, which has no level to revert to.
+    for weights, message in [
+        (
+            {"c": 1.0},
+            "prices must vary in the portfolio .* constant in the window up to 2024-01-20",
+        ),
+        ({"x": 3.0, "y": -1.0}, "prices must vary in the portfolio"),
+        ({"d": 1.0}, "prices must give the portfolio .* up to 2024-01-20.* innovations"),
+    ]:
+        chosen = rolling(prices, lambda _, w=weights: pd.Series(w), window=20, every=20)
+        with pytest.raises(ValueError, match="^" + message):
+            trade(prices, chosen)
+
+
 def test_bad_input_to_rolling_and_trade_is_named():
     prices = cointegrated(6, t=100)
     for given, error, message in [
@@ -980,7 +1125,9 @@ def test_bad_input_to_rolling_and_trade_is_named():
     with pytest.raises(ValueError, match=r"^prices must be finite"):
         rolling(prices.where(prices < prices.max()), hedge, window=50, every=10)
     result = rolling(prices, hedge, window=50, every=10)
+    short = rolling(prices, hedge, window=3, every=10)
     for args, given, message in [
+        ((prices, short), {}, "rolling must have a window of at least 4 rows, got 3"),
         ((prices, result, "loud"), {}, "rule must be"),
         ((prices, result, "thresholds"), {}, "cost must be positive"),
         ((prices, result, "thresholds"), {"cost": 1.0, "max_exposure": 1.0}, "max_exposure must"),

@@ -462,6 +462,9 @@ def test_bad_passages_are_refused(arguments, words):
             first_passage_probability(*arguments)
     with pytest.raises(ValueError, match=r"^t must"):
         first_passage_probability(1, 0, 1, 1, -1.0)
+    for t in ("1", ["soon"], None):
+        with pytest.raises(TypeError, match=r"^t must hold numbers"):
+            first_passage_probability(1, 0, 1, 1, t)
 
 
 # Bertram (2010)
@@ -611,6 +614,13 @@ def test_bad_cycles_are_refused():
     for entry, exit_, words in ((1.0, 1.0, "^entry must be below"), (0.0, 50.0, "^exit must be")):
         with pytest.raises(ValueError, match=words):
             bertram_cycle(1.0, 0.0, 1.0, entry, exit_, 0.1)
+
+
+@pytest.mark.parametrize("risk_free", [-0.1, 0.0, 0.1])
+def test_a_cycle_without_profit_has_no_sharpe_ratio(risk_free):
+    cycle = bertram_cycle(1.0, 0.0, 1.0, -0.5, 0.5, 1.0, risk_free=risk_free)
+    assert cycle.expected_return == cycle.variance_return == 0 < cycle.expected_cycle
+    assert math.isnan(cycle.sharpe)
 
 
 def test_a_sharpe_ratio_without_risk_free_has_no_maximum():
