@@ -6,8 +6,9 @@ floor on the variance (`variance_threshold`). The public names are those of `lab
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -187,27 +188,40 @@ def _lift(y: Matrix, covariance: Matrix, least: float) -> Matrix:
 
 
 def _refine(objective: _Objective, covariance: Matrix, least: float, start: Matrix) -> Matrix:
-    """A local minimum over unit vectors with at least that variance; never worse than the start."""
+    """A local minimum over unit vectors with at least that variance; never worse than the start.
+
+    A penalty has kinks where a weight is zero. With ``y = u - v`` and u, v at least zero it is the
+    smooth ``penalty (sum(u) + sum(v))^2``, least where u or v is zero in each place.
+    """
+    start = _lift(start, covariance, least)
+    eye = np.eye(len(start))
+    split = np.hstack([eye, -eye]) if objective.penalty else eye
+    smooth, total = replace(objective, penalty=0.0), objective.penalty
     constraints = [
-        {"type": "eq", "fun": lambda y: y @ y - 1, "jac": lambda y: 2 * y},
+        {
+            "type": "eq",
+            "fun": lambda z: (split @ z) @ (split @ z) - 1,
+            "jac": lambda z: 2 * split.T @ (split @ z),
+        },
         {
             "type": "ineq",
-            "fun": lambda y: y @ covariance @ y - least,
-            "jac": lambda y: 2 * covariance @ y,
+            "fun": lambda z: (split @ z) @ covariance @ (split @ z) - least,
+            "jac": lambda z: 2 * split.T @ covariance @ (split @ z),
         },
     ]
-    start = _lift(start, covariance, least)
     found = scipy.optimize.minimize(
-        objective,
-        start,
-        jac=objective.gradient,
+        lambda z: smooth(split @ z) + total * z.sum() ** 2,
+        np.maximum(split.T @ start, 0) if total else start,
+        jac=lambda z: split.T @ smooth.gradient(split @ z) + 2 * total * z.sum(),
         method="SLSQP",
+        bounds=[(0, None)] * split.shape[1] if total else None,
         constraints=constraints,
         options={"ftol": 1e-15, "maxiter": 500},
     )
-    if not np.isfinite(found.x).all() or not found.x.any():
+    y = split @ found.x
+    if not np.isfinite(y).all() or not y.any():
         return start
-    return min(start, _lift(found.x, covariance, least), key=objective)
+    return min(start, _lift(y, covariance, least), key=objective)
 
 
 def variance_threshold(
@@ -233,8 +247,8 @@ def variance_threshold(
 
     Here ``v = Tr(A_0) / n`` carries the units. `penalty` adds ``penalty (sum |y_i|)^2`` times v
     (v^2 for portmanteau). Replacing y y' by Y, ``Tr(Y) = 1``, ``Y >= 0``, makes each convex; then
-    the nonconvex problem itself is minimised locally from the leading eigenvector of Y and from
-    vectors drawn with covariance Y.
+    the nonconvex problem itself is minimised locally from the leading eigenvector of Y, from
+    vectors drawn with covariance Y and, with a penalty, from small supports.
 
     The bound: any slope H of a tangent to the objective, U with ``|U_ij| <= penalty`` and
     multiplier l >= 0 of the variance give, for every Y allowed,
@@ -393,8 +407,27 @@ def _round(
 def _search(
     objective: _Objective, covariance: Matrix, least: float, relaxed: Matrix, start: Matrix
 ) -> Matrix:
-    """The best local minimum from a start, Y's leading eigenvector and eight draws of N(0, Y)."""
+    """The best local minimum from a start, Y's leading eigenvector, eight draws of N(0, Y), and,
+    where a penalty makes small supports pay, those cut to their k largest entries, and each pair.
+    """
     values, vectors = np.linalg.eigh(relaxed)
     noise = np.random.default_rng(0).normal(size=(8, len(relaxed)))
     starts = [start, vectors[:, -1], *(noise * np.sqrt(values.clip(0)) @ vectors.T)]
+    if objective.penalty:
+        starts += [cut for x in starts[:2] for cut in _cuts(x)] + _pairs(covariance, least)
     return min((_refine(objective, covariance, least, x) for x in starts), key=objective)
+
+
+def _cuts(x: Matrix) -> list[Matrix]:
+    """x with all but its k largest entries set to zero, for k from 1 to n - 1."""
+    order = np.argsort(-np.abs(x))
+    return [np.where(np.isin(np.arange(len(x)), order[:k]), x, 0.0) for k in range(1, len(x))]
+
+
+def _pairs(covariance: Matrix, least: float) -> list[Matrix]:
+    """The axes, and for each pair of assets the sum and the difference; those that vary enough."""
+    eye = np.eye(len(covariance))
+    found = [*eye]
+    for i, j in itertools.combinations(range(len(eye)), 2):
+        found += [(eye[i] + eye[j]) / math.sqrt(2), (eye[i] - eye[j]) / math.sqrt(2)]
+    return [y for y in found if y @ covariance @ y >= least]
