@@ -1091,3 +1091,22 @@ def test_unusable_thresholds_are_refused(arguments, message):
     given = {"proxy": "portmanteau", "min_variance": 1.0} | arguments
     with pytest.raises(ValueError, match=message):
         variance_threshold(panel(0), **given)
+
+
+@pytest.mark.parametrize("seed", [500, 504, 506])
+def test_one_refinement_with_a_penalty_ends_where_no_small_change_helps(seed):
+    """From each start alone; to a thousandth, for negligible weights are cut only afterwards."""
+    from labkit import _threshold
+
+    prices = panel(seed, 4)
+    covariance, rng = np.cov(prices.T), np.random.default_rng(seed)
+    least = 0.5 * np.linalg.eigvalsh(covariance).mean()
+    goal = _threshold._Objective(var(prices).predicted, (), 0.5 * np.trace(covariance) / 4)
+    for start in rng.normal(size=(6, 4)):
+        found = _threshold._refine(goal, covariance, least, start)
+        assert found @ covariance @ found >= least * (1 - 1e-9)
+        for size in (1e-3, 1e-2):
+            near = found + size * rng.normal(size=(2000, 4))
+            near /= np.linalg.norm(near, axis=1)[:, None]
+            allowed = near[np.einsum("ij,jk,ik->i", near, covariance, near) >= least]
+            assert min(map(goal, allowed)) >= goal(found) * (1 - 1e-3)
