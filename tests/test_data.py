@@ -496,4 +496,4 @@ def test_the_binance_book_agrees_with_the_venues_own_quotes():
             agree += (bid, ask) == (quotes["bid"].iloc[row], quotes["ask"].iloc[row])
     assert crossed == 0
     assert seen == 3_448
-    assert agree >= 3_446  # two quotes were received out of order with the depth
+    assert agree >= 3_446  # measured: all but two messages
