@@ -3,6 +3,7 @@
 mod error;
 
 pub mod arbitrage;
+pub mod market_making;
 pub mod meanrev;
 pub mod orderbook;
 pub mod ou;
