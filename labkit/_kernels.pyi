@@ -11,10 +11,12 @@ __all__ = [
     "greedy_path",
     "imbalance",
     "microprice",
+    "order_flow_imbalance",
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
     "route_outcome",
+    "simulate_market_making",
     "sort_levels",
     "swap_subset",
     "triangular_route",
@@ -78,3 +80,26 @@ def swap_subset(
     covariance: NDArray[np.float64],
     support: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], float]: ...
+def simulate_market_making(
+    bid_offset: NDArray[np.float64],
+    ask_offset: NDArray[np.float64],
+    bid_probability: NDArray[np.float64],
+    ask_probability: NDArray[np.float64],
+    n_steps: SupportsIndex,
+    inventory: SupportsIndex,
+    move: SupportsFloat,
+    n_paths: SupportsIndex,
+    seed: SupportsIndex,
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+]: ...
+def order_flow_imbalance(
+    bid: NDArray[np.float64],
+    bid_size: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    ask_size: NDArray[np.float64],
+) -> NDArray[np.float64]: ...

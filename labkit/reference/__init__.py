@@ -4,6 +4,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.market_making import order_flow_imbalance, simulate_market_making
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
@@ -22,10 +23,12 @@ __all__ = [
     "greedy_path",
     "imbalance",
     "microprice",
+    "order_flow_imbalance",
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
     "route_outcome",
+    "simulate_market_making",
     "sort_levels",
     "swap_subset",
     "triangular_route",

@@ -3,8 +3,10 @@
 mod error;
 
 pub mod arbitrage;
+pub mod market_making;
 pub mod meanrev;
 pub mod orderbook;
 pub mod ou;
+pub mod philox;
 
 pub use error::Error;
