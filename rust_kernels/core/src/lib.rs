@@ -6,5 +6,6 @@ pub mod arbitrage;
 pub mod meanrev;
 pub mod orderbook;
 pub mod ou;
+pub mod philox;
 
 pub use error::Error;

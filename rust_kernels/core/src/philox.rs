@@ -1,0 +1,161 @@
+//! Philox4x64-10, the counter-based generator of Salmon, Moraes, Dror and Shaw (SC 2011).
+//!
+//! Stream `s` of a seed is `numpy.random.Philox(key=[seed, s], counter=0)`, word for word. Every
+//! block of four words follows from its index alone, so that paths can be simulated in any order
+//! and on any number of threads.
+
+/// Words that one block holds.
+pub const WORDS: usize = 4;
+
+const MULTIPLIERS: [u64; 2] = [0xD2E7_470E_E14C_6C93, 0xCA5A_8263_9512_1157];
+const WEYL: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xBB67_AE85_84CA_A73B];
+const ROUNDS: usize = 10;
+
+/// Block `index` of a stream: its words `4 * index` to `4 * index + 3`.
+#[inline(always)]
+pub fn block(seed: u64, stream: u64, index: u64) -> [u64; WORDS] {
+    // NumPy increments the counter before it makes a block.
+    let (low, carry) = index.overflowing_add(1);
+    let mut words = [low, u64::from(carry), 0, 0];
+    let mut key = [seed, stream];
+    for round in 0..ROUNDS {
+        if round > 0 {
+            key[0] = key[0].wrapping_add(WEYL[0]);
+            key[1] = key[1].wrapping_add(WEYL[1]);
+        }
+        let first = u128::from(MULTIPLIERS[0]) * u128::from(words[0]);
+        let second = u128::from(MULTIPLIERS[1]) * u128::from(words[2]);
+        words = [
+            (second >> 64) as u64 ^ words[1] ^ key[0],
+            second as u64,
+            (first >> 64) as u64 ^ words[3] ^ key[1],
+            first as u64,
+        ];
+    }
+    words
+}
+
+/// The uniform number on [0, 1) that a word stands for: its high 53 bits.
+#[inline(always)]
+pub fn uniform(word: u64) -> f64 {
+    (word >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
+/// The exponential number of mean 1 that a word stands for, by inversion.
+#[inline]
+pub fn exponential(word: u64) -> f64 {
+    -(-uniform(word)).ln_1p()
+}
+
+/// One stream, read in order from its first word.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    key: [u64; 2],
+    index: u64,
+    used: usize,
+    words: [u64; WORDS],
+}
+
+impl Stream {
+    /// Stream `stream` of `seed`.
+    pub fn new(seed: u64, stream: u64) -> Self {
+        Self {
+            key: [seed, stream],
+            index: 0,
+            used: WORDS,
+            words: [0; WORDS],
+        }
+    }
+
+    /// The next word.
+    #[inline]
+    pub fn word(&mut self) -> u64 {
+        if self.used == WORDS {
+            self.words = block(self.key[0], self.key[1], self.index);
+            self.index = self.index.wrapping_add(1);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// The next word as a uniform number.
+    #[inline]
+    pub fn uniform(&mut self) -> f64 {
+        uniform(self.word())
+    }
+
+    /// The next word as an exponential number of mean 1.
+    #[inline]
+    pub fn exponential(&mut self) -> f64 {
+        exponential(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seed, stream and first words of `numpy.random.Philox(key=[seed, stream], counter=0)`.
+    const NUMPY: [(u64, u64, [u64; 6]); 3] = [
+        (
+            0x0000_0000_0000_0000,
+            0x0000_0000_0000_0000,
+            [
+                0x02F4_BA64_08E4_D89B,
+                0x3DD6_2B0B_9CA8_C5B2,
+                0x1C86_67A5_5D90_2E79,
+                0x907D_7A05_2FD5_B4DC,
+                0x809B_F322_8839_87C3,
+                0x4711_28B9_E807_F7DD,
+            ],
+        ),
+        (
+            0x0000_0000_0000_3039,
+            0x0000_0000_0000_02A6,
+            [
+                0x5B1B_F28E_7EBC_0607,
+                0xC88A_3DC7_F9BB_68E7,
+                0x9012_744C_223E_E1BD,
+                0xBEBB_3517_8DBE_4996,
+                0xD16C_EAAD_F59C_8D1E,
+                0x54F7_CA20_DC6A_B79A,
+            ],
+        ),
+        (
+            0xFFFF_FFFF_FFFF_FFFF,
+            0x8000_0000_0000_0001,
+            [
+                0xB51B_9841_2E97_2C74,
+                0xC2F7_FB88_2121_6828,
+                0xBE8D_CEF6_2EDE_E7B4,
+                0x1483_530A_3A9D_626F,
+                0xD63C_646C_5DE1_DEC2,
+                0x9456_599A_2C90_7581,
+            ],
+        ),
+    ];
+
+    #[test]
+    fn words_are_those_of_numpy() {
+        for (seed, number, expected) in NUMPY {
+            let mut stream = Stream::new(seed, number);
+            assert_eq!(expected.map(|_| stream.word()), expected);
+        }
+    }
+
+    #[test]
+    fn a_block_needs_no_other() {
+        let mut stream = Stream::new(7, 3);
+        let words: Vec<u64> = (0..40).map(|_| stream.word()).collect();
+        assert_eq!(block(7, 3, 9), words[36..40]);
+    }
+
+    #[test]
+    fn the_largest_words_stay_below_one() {
+        assert_eq!(uniform(u64::MAX), 1.0 - f64::EPSILON / 2.0);
+        assert_eq!(uniform(0), 0.0);
+        assert_eq!(exponential(0), 0.0);
+        assert!((exponential(u64::MAX) - 53.0 * 2.0_f64.ln()).abs() < 1e-12);
+    }
+}
