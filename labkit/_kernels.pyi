@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MatchingEngine",
     "__version__",
     "best_cycle",
     "best_subset",
@@ -78,3 +79,53 @@ def swap_subset(
     covariance: NDArray[np.float64],
     support: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], float]: ...
+
+class MatchingEngine:
+    def __new__(
+        cls,
+        id: NDArray[np.int64],
+        side: NDArray[np.int8],
+        price: NDArray[np.int64],
+        size: NDArray[np.int64],
+    ) -> MatchingEngine: ...
+    def process(
+        self,
+        time_ns: NDArray[np.int64],
+        id: NDArray[np.int64],
+        kind: NDArray[np.uint8],
+        side: NDArray[np.int8],
+        price: NDArray[np.int64],
+        size: NDArray[np.int64],
+        flags: NDArray[np.uint8],
+    ) -> tuple[
+        tuple[
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int8],
+        ],
+        tuple[
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.uint8],
+            NDArray[np.int8],
+        ],
+        tuple[
+            NDArray[np.uint8],
+            NDArray[np.uint8],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+        ],
+    ]: ...
+    def order(self, id: SupportsIndex) -> tuple[int, int, int, int, int, int, int, int]: ...
+    def levels(
+        self, side: SupportsIndex, depth: SupportsIndex
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+    def resting(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]: ...

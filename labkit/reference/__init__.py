@@ -4,6 +4,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.matching import MatchingEngine
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
@@ -16,6 +17,7 @@ from labkit.reference.orderbook import (
 from labkit.reference.ou import ou_fit
 
 __all__ = [
+    "MatchingEngine",
     "best_cycle",
     "best_subset",
     "find_cycle",

@@ -3,6 +3,7 @@
 mod error;
 
 pub mod arbitrage;
+pub mod matching;
 pub mod meanrev;
 pub mod orderbook;
 pub mod ou;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 mod arbitrage;
 mod arrays;
+mod matching;
 mod meanrev;
 mod orderbook;
 mod ou;
@@ -16,6 +17,7 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     orderbook::register(m)?;
     arbitrage::register(m)?;
+    matching::register(m)?;
     meanrev::register(m)?;
     ou::register(m)
 }
