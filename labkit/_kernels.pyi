@@ -20,6 +20,7 @@ __all__ = [
     "swap_subset",
     "triangular_route",
     "walk_levels",
+    "zero_intelligence_flow",
 ]
 
 __version__: str
@@ -129,3 +130,26 @@ class MatchingEngine:
     def resting(
         self,
     ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]: ...
+
+def zero_intelligence_flow(
+    seed: SupportsIndex,
+    duration_s: SupportsFloat,
+    start_price: SupportsIndex,
+    limit_rates: NDArray[np.float64],
+    cancel_rates: NDArray[np.float64],
+    market_rate: SupportsFloat,
+    limit_size: SupportsFloat,
+    market_size: SupportsFloat,
+    fundamental_rate: SupportsFloat,
+    pull: SupportsFloat,
+) -> tuple[
+    tuple[
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.uint8],
+        NDArray[np.int8],
+        NDArray[np.int64],
+        NDArray[np.int64],
+    ],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
+]: ...

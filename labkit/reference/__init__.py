@@ -4,7 +4,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
-from labkit.reference.matching import MatchingEngine
+from labkit.reference.matching import MatchingEngine, zero_intelligence_flow
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
@@ -32,4 +32,5 @@ __all__ = [
     "swap_subset",
     "triangular_route",
     "walk_levels",
+    "zero_intelligence_flow",
 ]

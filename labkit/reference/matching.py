@@ -6,16 +6,21 @@ the oldest order. Prices are whole ticks, sizes whole lots, side is 1 for bids a
 
 from __future__ import annotations
 
+import math
 import operator
-from bisect import bisect_left, insort
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labkit.reference import _checks as check
+from labkit.reference import _philox as philox
+
+__all__ = ["MatchingEngine", "zero_intelligence_flow"]
 
 LIMIT, MARKET, CANCEL, MODIFY = 1, 2, 3, 4  # kinds of request
 POST_ONLY, IMMEDIATE_OR_CANCEL, FILL_OR_KILL = 1, 2, 4  # flags, one at most
@@ -346,6 +351,206 @@ class MatchingEngine:
 
     def _publish(self, side: int, price: int) -> None:
         self._events.append((self._time, price, self._sides[side].total(price), DEPTH, side))
+
+
+def zero_intelligence_flow(
+    seed: int,
+    duration_s: float,
+    start_price: int,
+    limit_rates: NDArray[np.float64],
+    cancel_rates: NDArray[np.float64],
+    market_rate: float,
+    limit_size: float,
+    market_size: float,
+    fundamental_rate: float,
+    pull: float,
+) -> tuple[Columns, Columns]:
+    """Order flow of a market in which orders come and go at random.
+
+    Limit orders arrive on each side at rate ``limit_rates[d - 1]`` at d ticks from the opposite
+    best quote, market orders at `market_rate` on each side, and every resting order is cancelled
+    at rate ``cancel_rates[d - 1]`` (the last one from there on). This is the model of Cont, Stoikov
+    and Talreja, Operations Research 58 (2010) 549-563, and with flat rates nearly that of Smith,
+    Farmer, Gillemot and Krishnamurthy, Quantitative Finance 3 (2003) 481-514. Sizes follow
+    geometric laws on 1, 2, ... with the means given.
+
+    A fundamental price jumps by a tick up or down at `fundamental_rate` in all; a share
+    ``(1 + tilt) / 2`` of market orders buys, where ``tilt = pull * (fundamental - mid)``, at most
+    one in size. Where a side is empty, its last best quote stands in for it.
+
+    The simulation is exact. A candidate event comes after an exponential time at the total rate,
+    in which every order is taken to leave at the largest rate of cancellation; one that is slower
+    is then kept with the right probability. Candidate n takes block n of stream 0 of the seed: its
+    words give the time, the choice, the size, and whether a cancellation is done.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**64 - 1.
+    duration_s : float
+        Seconds.
+    start_price : int
+        Ticks, above the number of limit rates. The book starts with one order on each side at each
+        distance from here that has a limit rate.
+    limit_rates, cancel_rates : ndarray, shape (k,), (m,)
+        Per second, by distance from one tick on.
+    market_rate, fundamental_rate : float
+        Per second.
+    limit_size, market_size : float
+        Mean sizes, lots, from 1 to 2**32.
+    pull : float
+        Per tick.
+
+    Returns
+    -------
+    requests : time_ns, id, kind, side, price, size
+        From 1 ns on, no two at one time; ids of orders count from 1. An order that would have no
+        positive price is not sent.
+    fundamental : time_ns, ticks after each jump
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type or shape or is out of range, or more than 1e9 orders are
+        expected.
+    """
+    seed = philox.seed("seed", seed)
+    duration_s = check.number("duration_s", duration_s)
+    start_price = _integer("start_price", start_price)
+    check.array("limit_rates", limit_rates, np.float64, ("k",))
+    check.array("cancel_rates", cancel_rates, np.float64, ("k",))
+    market_rate = check.number("market_rate", market_rate)
+    limit_size = check.number("limit_size", limit_size)
+    market_size = check.number("market_size", market_size)
+    fundamental_rate = check.number("fundamental_rate", fundamental_rate)
+    pull = check.number("pull", pull)
+    check.positive("duration_s", duration_s)
+    for name, rates in (("limit_rates", limit_rates), ("cancel_rates", cancel_rates)):
+        for row, rate in enumerate(rates.tolist()):
+            _not_negative(f"{name}[{row}]", rate)
+        if not len(rates):
+            raise ValueError(f"{name} must have at least one rate")
+    _not_negative("market_rate", market_rate)
+    _not_negative("fundamental_rate", fundamental_rate)
+    _not_negative("pull", pull)
+    for name, mean in (("limit_size", limit_size), ("market_size", market_size)):
+        if not 1 <= mean <= 2**32:
+            raise ValueError(f"{name} must be from 1 to 2**32, got {mean}")
+    depth = len(limit_rates)
+    if not depth + 1 <= start_price <= LARGEST // 2:
+        raise ValueError(f"start_price must be from {depth + 1} to 2**39, got {start_price}")
+    cumulative = list(accumulate(limit_rates.tolist()))
+    limit = cumulative[-1]
+    if duration_s * (2 * (limit + market_rate) + fundamental_rate) > 1e9:
+        raise ValueError(f"duration_s must give at most 1e9 orders, got {duration_s}")
+
+    market = _Market(start_price, cancel_rates.tolist())
+    for distance in range(1, depth + 1):
+        for side in (1, -1):
+            market.send(0.0, LIMIT, side, start_price - side * distance, int(limit_size))
+    fastest = max(market.cancel_rates)
+    fundamental, jumps, time = start_price, [], 0.0
+    for word in _candidates(seed):
+        leaving = fastest * len(market.live)
+        total = 2 * limit + 2 * market_rate + leaving + fundamental_rate
+        if total == 0:
+            break
+        time += -math.log1p(-word[0]) / total
+        if time >= duration_s:
+            break
+        rest = word[1] * total
+        if rest < 2 * limit:
+            side = 1 if rest < limit else -1
+            row = bisect_right(cumulative, rest if side == 1 else rest - limit)
+            price = market.best[-side] - side * (min(row, depth - 1) + 1)
+            market.send(time, LIMIT, side, price, _geometric(limit_size, word[2]))
+            continue
+        rest -= 2 * limit
+        if rest < 2 * market_rate:
+            gap = fundamental - 0.5 * (market.best[1] + market.best[-1])
+            tilt = min(max(pull * gap, -1.0), 1.0)
+            side = 1 if rest < market_rate * (1 + tilt) else -1
+            market.send(time, MARKET, side, 0, _geometric(market_size, word[2]))
+            continue
+        rest -= 2 * market_rate
+        if rest < leaving:
+            id = market.live[min(int(rest / fastest), len(market.live) - 1)]
+            if word[3] * fastest < market.cancel_rate(id):
+                market.cancel(time, id)
+            continue
+        fundamental += 1 if rest - leaving < 0.5 * fundamental_rate else -1
+        jumps.append((int(time * 1e9), fundamental))
+    types = (np.int64, np.int64, np.uint8, np.int8, np.int64, np.int64)
+    return _columns(market.requests, types), _columns(jumps, (np.int64, np.int64))
+
+
+class _Market:
+    """The book of a simulation, its resting orders in one list, and the requests sent."""
+
+    def __init__(self, start_price: int, cancel_rates: list[float]) -> None:
+        none = (np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64))
+        self.engine = MatchingEngine(*none)
+        self.cancel_rates = cancel_rates
+        self.best = {1: start_price, -1: start_price}  # of an empty side the last one there was
+        self.live: list[int] = []  # ids, in no order
+        self.place: dict[int, int] = {}  # of an id in `live`
+        self.requests: list[tuple[int, int, int, int, int, int]] = []
+        self.time_ns = 0
+        self.sent = 0
+
+    def send(self, time: float, kind: int, side: int, price: int, size: int) -> None:
+        if kind == LIMIT and price < 1:
+            return
+        self.sent += 1
+        self._pass(time, self.sent, kind, side, price, size)
+
+    def cancel(self, time: float, id: int) -> None:
+        self._leave(id)
+        self._pass(time, id, CANCEL, self.engine._orders[id].side, 0, 0)
+
+    def cancel_rate(self, id: int) -> float:
+        order = self.engine._orders[id]
+        distance = order.side * (self.best[-order.side] - order.price)
+        return self.cancel_rates[min(max(distance, 1), len(self.cancel_rates)) - 1]
+
+    def _pass(self, time: float, id: int, kind: int, side: int, price: int, size: int) -> None:
+        self.time_ns = max(int(time * 1e9), self.time_ns + 1)
+        request = (self.time_ns, id, kind, side, price, size)
+        self.requests.append(request)
+        self.engine._trades.clear()
+        self.engine._request(*request, 0)
+        if kind == LIMIT:
+            self.place[id] = len(self.live)
+            self.live.append(id)
+        for _, maker, *_ in self.engine._trades:
+            if self.engine._orders[maker].state == FILLED:
+                self._leave(maker)
+        for way, levels in self.engine._sides.items():
+            if levels.keys:
+                self.best[way] = way * levels.keys[-1]
+
+    def _leave(self, id: int) -> None:
+        """The last of the living takes the place of the one that leaves."""
+        row, last = self.place.pop(id), self.live.pop()
+        if last != id:
+            self.live[row], self.place[last] = last, row
+
+
+def _candidates(seed: int) -> Iterator[list[float]]:
+    """Four uniform numbers for each candidate event."""
+    for first in count(0, 4096):
+        yield from philox.uniform(philox.blocks(seed, 0, np.arange(first, first + 4096))).T.tolist()
+
+
+def _geometric(mean: float, uniform: float) -> int:
+    if mean == 1:
+        return 1
+    return 1 + int(math.log1p(-uniform) / math.log1p(-1 / mean))
+
+
+def _not_negative(place: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{place} must be finite and not negative, got {value}")
 
 
 def _columns(rows: list[tuple], types: tuple[type, ...]) -> Columns:

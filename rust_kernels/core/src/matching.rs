@@ -9,6 +9,10 @@
 
 use crate::Error;
 
+mod flow;
+
+pub use flow::{zero_intelligence_flow, Flow, Simulated};
+
 /// Kind of request: an order with a worst price.
 pub const LIMIT: u8 = 1;
 /// Kind of request: an order at any price.

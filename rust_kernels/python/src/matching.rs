@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::arrays::{output, refused, vector};
-use crate::orderbook::count;
+use crate::orderbook::{count, number};
 
 type Column<'py, T> = Bound<'py, PyArray1<T>>;
 type Trades<'py> = (
@@ -32,6 +32,15 @@ type Orders<'py> = (
     Column<'py, i64>,
     Column<'py, i64>,
 );
+type Flow<'py> = (
+    Column<'py, i64>,
+    Column<'py, i64>,
+    Column<'py, u8>,
+    Column<'py, i8>,
+    Column<'py, i64>,
+    Column<'py, i64>,
+);
+type Path<'py> = (Column<'py, i64>, Column<'py, i64>);
 type Resting<'py> = (
     Column<'py, i64>,
     Column<'py, i8>,
@@ -41,7 +50,8 @@ type Resting<'py> = (
 
 /// Adds the kernels to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<MatchingEngine>()
+    m.add_class::<MatchingEngine>()?;
+    m.add_function(wrap_pyfunction!(zero_intelligence_flow, m)?)
 }
 
 /// One field of each row as an array.
@@ -54,13 +64,7 @@ fn column<'py, R, T: Element>(
 }
 
 fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
-    let number = value.call_method0("__index__").map_err(|_| {
-        let kind = value
-            .get_type()
-            .name()
-            .map_or_else(|_| "?".to_owned(), |n| n.to_string());
-        PyTypeError::new_err(format!("{name} must be an integer, got {kind}"))
-    })?;
+    let number = index(name, value)?;
     number
         .extract()
         .map_err(|_| PyValueError::new_err(format!("{name} must be below 2**63, got {number}")))
@@ -209,4 +213,79 @@ impl MatchingEngine {
             column(py, &orders, |o| o.3)?,
         ))
     }
+}
+
+/// Requests of a zero-intelligence market, and the jumps of its fundamental price.
+///
+/// Columns time_ns, id, kind, side, price, size; then time_ns and ticks. Strided arrays are copied
+/// first.
+#[pyfunction]
+#[pyo3(signature = (seed, duration_s, start_price, limit_rates, cancel_rates, market_rate, limit_size, market_size, fundamental_rate, pull))]
+#[allow(clippy::too_many_arguments)]
+fn zero_intelligence_flow<'py>(
+    py: Python<'py>,
+    seed: &Bound<'py, PyAny>,
+    duration_s: &Bound<'py, PyAny>,
+    start_price: &Bound<'py, PyAny>,
+    limit_rates: &Bound<'py, PyAny>,
+    cancel_rates: &Bound<'py, PyAny>,
+    market_rate: &Bound<'py, PyAny>,
+    limit_size: &Bound<'py, PyAny>,
+    market_size: &Bound<'py, PyAny>,
+    fundamental_rate: &Bound<'py, PyAny>,
+    pull: &Bound<'py, PyAny>,
+) -> PyResult<(Flow<'py>, Path<'py>)> {
+    let seed = word("seed", seed)?;
+    let duration_s = number("duration_s", duration_s)?;
+    let start_price = integer("start_price", start_price)?;
+    let limit_rates = vector::<f64>("limit_rates", limit_rates, None)?;
+    let cancel_rates = vector::<f64>("cancel_rates", cancel_rates, None)?;
+    let flow = core::Flow {
+        seed,
+        duration_s,
+        start_price,
+        limit_rates: limit_rates.slice()?,
+        cancel_rates: cancel_rates.slice()?,
+        market_rate: number("market_rate", market_rate)?,
+        limit_size: number("limit_size", limit_size)?,
+        market_size: number("market_size", market_size)?,
+        fundamental_rate: number("fundamental_rate", fundamental_rate)?,
+        pull: number("pull", pull)?,
+    };
+    let simulated = py
+        .detach(|| core::zero_intelligence_flow(flow))
+        .map_err(refused)?;
+    let (requests, jumps) = (&simulated.requests[..], &simulated.fundamental[..]);
+    Ok((
+        (
+            column(py, requests, |r| r.time_ns)?,
+            column(py, requests, |r| r.id)?,
+            column(py, requests, |r| r.kind)?,
+            column(py, requests, |r| r.side)?,
+            column(py, requests, |r| r.price)?,
+            column(py, requests, |r| r.size)?,
+        ),
+        (
+            column(py, jumps, |jump| jump.0)?,
+            column(py, jumps, |jump| jump.1)?,
+        ),
+    ))
+}
+
+fn index<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    value.call_method0("__index__").map_err(|_| {
+        let kind = value
+            .get_type()
+            .name()
+            .map_or_else(|_| "?".to_owned(), |n| n.to_string());
+        PyTypeError::new_err(format!("{name} must be an integer, got {kind}"))
+    })
+}
+
+/// A seed: an integer that a word holds.
+fn word(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let number = index(name, value)?;
+    number.extract().map_err(|_| {
+        PyValueError::new_err(format!("{name} must be from 0 to 2**64 - 1, got {number}"))
+    })
 }
