@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MatchingEngine",
     "__version__",
     "best_cycle",
     "best_subset",
@@ -21,6 +22,7 @@ __all__ = [
     "swap_subset",
     "triangular_route",
     "walk_levels",
+    "zero_intelligence_flow",
 ]
 
 __version__: str
@@ -103,3 +105,76 @@ def order_flow_imbalance(
     ask: NDArray[np.float64],
     ask_size: NDArray[np.float64],
 ) -> NDArray[np.float64]: ...
+
+class MatchingEngine:
+    def __new__(
+        cls,
+        id: NDArray[np.int64],
+        side: NDArray[np.int8],
+        price: NDArray[np.int64],
+        size: NDArray[np.int64],
+    ) -> MatchingEngine: ...
+    def process(
+        self,
+        time_ns: NDArray[np.int64],
+        id: NDArray[np.int64],
+        kind: NDArray[np.uint8],
+        side: NDArray[np.int8],
+        price: NDArray[np.int64],
+        size: NDArray[np.int64],
+        flags: NDArray[np.uint8],
+    ) -> tuple[
+        tuple[
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int8],
+        ],
+        tuple[
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.uint8],
+            NDArray[np.int8],
+        ],
+        tuple[
+            NDArray[np.uint8],
+            NDArray[np.uint8],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+            NDArray[np.int64],
+        ],
+    ]: ...
+    def order(self, id: SupportsIndex) -> tuple[int, int, int, int, int, int, int, int]: ...
+    def levels(
+        self, side: SupportsIndex, depth: SupportsIndex
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+    def resting(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]: ...
+
+def zero_intelligence_flow(
+    seed: SupportsIndex,
+    duration_s: SupportsFloat,
+    start_price: SupportsIndex,
+    limit_rates: NDArray[np.float64],
+    cancel_rates: NDArray[np.float64],
+    market_rate: SupportsFloat,
+    limit_size: SupportsFloat,
+    market_size: SupportsFloat,
+    fundamental_rate: SupportsFloat,
+    pull: SupportsFloat,
+) -> tuple[
+    tuple[
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.uint8],
+        NDArray[np.int8],
+        NDArray[np.int64],
+        NDArray[np.int64],
+    ],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
+]: ...

@@ -9,6 +9,9 @@ is planted: then one order stands in the cross book, for an exponential time, at
 round trip at the best quotes earns a chosen edge after three fees. What is planted is returned
 with the events, so that a detector can be held against it: all of it must be found, and nothing
 else.
+
+A market of one instrument lives from orders that come and go at random, through a matching engine;
+every rate is known, and every order that made the book.
 """
 
 from __future__ import annotations
@@ -18,12 +21,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.signal import lfilter
 
 from labkit import _validate as validate
+from labkit._backend import kernels
+from labkit._events import Instrument, Recording
+from labkit.matching import REQUEST_DTYPE, Matched, match, snapshot
 from labkit.reference import _checks as check
+from labkit.reference import _philox as philox
 
-__all__ = ["simulate_basket", "simulate_triangle"]
+__all__ = ["SimulatedMarket", "simulate_basket", "simulate_market", "simulate_triangle"]
 
 EPOCH_NS = 1_700_000_000_000_000_000  # start of every simulated session, UTC
 BOOKS = ("BTC/USDT", "ETH/USDT", "ETH/BTC")
@@ -404,3 +412,220 @@ def simulate_basket(
         "prices": pd.DataFrame(prices, days, names),
         "planted": pd.DataFrame({"weight": weights}, names),
     }
+
+
+SIM = Instrument("SIM/USD", tick_size=0.01, lot_size=0.001)
+LATENCY_STREAM = 1  # of the seed; the order flow takes stream 0
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedMarket:
+    """A simulated recording, and everything that made it.
+
+    Attributes
+    ----------
+    recording : Recording
+        A snapshot of the book at the start, then each trade and each level changed.
+    requests : ndarray of labkit.matching.REQUEST_DTYPE
+        The orders behind it, in order of arrival; times as in the recording.
+    opening : DataFrame
+        The orders that rest at the start, as in `labkit.matching.Matched.book`.
+    matched : labkit.matching.Matched
+        What the engine made of the requests: ``match(requests, book=opening)``.
+    fundamental : DataFrame
+        `time_ns` (venue's clock) and `ticks` of the fundamental price: at the start, then after
+        each jump.
+    rates : DataFrame
+        By `distance` in ticks from the opposite best quote: `limit_rate` of one side, and
+        `cancel_rate` of one resting order, per second. The last `cancel_rate` holds from there on.
+    parameters : DataFrame
+        One row: the other arguments of `simulate_market`.
+    """
+
+    recording: Recording
+    requests: NDArray
+    opening: pd.DataFrame
+    matched: Matched
+    fundamental: pd.DataFrame
+    rates: pd.DataFrame
+    parameters: pd.DataFrame
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables of a data set: events, markets, fundamental, rates and parameters."""
+        instrument = self.recording.instrument
+        markets = pd.DataFrame(
+            {"tick_size": [instrument.tick_size], "lot_size": [instrument.lot_size]},
+            index=pd.Index([instrument.symbol], name="symbol"),
+        )
+        return {
+            "events": self.recording.to_frame(),
+            "markets": markets,
+            "fundamental": self.fundamental,
+            "rates": self.rates,
+            "parameters": self.parameters,
+        }
+
+
+def simulate_market(
+    seed: int,
+    *,
+    duration_s: float = 600.0,
+    warm_up_s: float = 60.0,
+    start_price: int = 10_000,
+    limit_rates: ArrayLike | None = None,
+    cancel_rates: ArrayLike | None = None,
+    market_rate: float = 1.0,
+    limit_size: float = 50.0,
+    market_size: float = 80.0,
+    fundamental_rate: float = 1.0,
+    pull: float = 0.1,
+    latency_ms: float = 2.0,
+    jitter_ms: float = 0.5,
+) -> SimulatedMarket:
+    """Simulate the order book of SIM/USD (tick 0.01, lot 0.001) from random order flow.
+
+    The model is that of Cont, Stoikov and Talreja, Operations Research 58 (2010) 549-563, with
+    sizes; flat rates give nearly that of Smith, Farmer, Gillemot and Krishnamurthy, Quantitative
+    Finance 3 (2003) 481-514. Limit orders arrive at each distance from the opposite best quote,
+    market orders on each side, all as Poisson processes; every resting order leaves after an
+    exponential time at the rate of its distance. Sizes are geometric on 1, 2, ... lots.
+
+    So that the mid goes somewhere, a fundamental price steps a tick up or down; a share
+    ``(1 + tilt) / 2`` of market orders buys, with ``tilt = pull * (fundamental - mid)`` cut to
+    [-1, 1]. Market orders on both sides together remain Poisson at ``2 * market_rate``. With
+    ``pull=0`` there is no such thing.
+
+    Time is continuous and the simulation exact (no steps). The book starts with one order at each
+    distance on each side; what happens in the first `warm_up_s` is not recorded. Where a side is
+    empty, its last best quote stands in for it: distances are measured from there, and a market
+    order finds nothing and is cancelled.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2**64 - 1; the same seed gives the same market on every machine, but for times,
+        which may differ by a nanosecond where the C library's logarithm does.
+    duration_s, warm_up_s : float
+        Seconds; `warm_up_s` may be 0.
+    start_price : int
+        Ticks, of mid and fundamental price before the warm-up; above the number of limit rates.
+    limit_rates : array_like, shape (k,), optional
+        Of one side, per second, at 1 to k ticks from the opposite best quote; by default
+        ``1.6 / sqrt(d)`` for d = 1 to 20.
+    cancel_rates : array_like, shape (m,), optional
+        Of one resting order, per second, at 1 to m ticks from the opposite best quote, the last one
+        from there on; by default ``0.4 / d**0.25`` for d = 1 to 20.
+    market_rate : float
+        Of one side where nothing tilts, per second.
+    limit_size, market_size : float
+        Mean sizes, lots, at least 1 (which makes every order one lot).
+    fundamental_rate : float
+        Jumps per second; it is the variance of the fundamental price, in squared ticks a second.
+    pull : float
+        Per tick.
+    latency_ms, jitter_ms : float
+        An event is received after `latency_ms` and an exponential time of mean `jitter_ms`, one for
+        all rows of a request, but never before the event in front of it.
+
+    Returns
+    -------
+    SimulatedMarket
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type or is out of range, or more than 1e9 orders are expected.
+
+    Examples
+    --------
+    >>> market = simulate_market(1, duration_s=10)
+    >>> market.recording.instrument.symbol, len(market.requests) > 300
+    ('SIM/USD', True)
+    """
+    duration_s = validate.positive("duration_s", duration_s)
+    waits = {"warm_up_s": warm_up_s, "latency_ms": latency_ms, "jitter_ms": jitter_ms}
+    for name, value in waits.items():
+        waits[name] = validate.finite(name, value)
+        if waits[name] < 0:
+            raise ValueError(f"{name} must not be negative, got {value}")
+    distance = np.arange(1.0, 21.0)
+    if limit_rates is None:
+        limit_rates = 1.6 / np.sqrt(distance)
+    if cancel_rates is None:
+        cancel_rates = 0.4 / distance**0.25
+    limit_rates = validate.array("limit_rates", limit_rates, (None,))
+    cancel_rates = validate.array("cancel_rates", cancel_rates, (None,))
+    parameters = {
+        "market_rate": market_rate,
+        "limit_size": limit_size,
+        "market_size": market_size,
+        "fundamental_rate": fundamental_rate,
+        "pull": pull,
+    }
+    columns, path = kernels.zero_intelligence_flow(
+        seed,
+        waits["warm_up_s"] + duration_s,
+        start_price,
+        limit_rates,
+        cancel_rates,
+        **parameters,
+    )
+    requests = np.zeros(len(columns[0]), REQUEST_DTYPE)
+    for name, column in zip(
+        ("time_ns", "id", "kind", "side", "price", "size"), columns, strict=True
+    ):
+        requests[name] = column
+    warm_up_ns = round(waits["warm_up_s"] * 1e9)
+    # The book that is there at time zero is not an event of the session.
+    first = np.searchsorted(requests["time_ns"], max(warm_up_ns, 2 * len(limit_rates)), "right")
+    requests["time_ns"] += EPOCH_NS - warm_up_ns
+    opening = match(requests[:first]).book
+    matched = match(requests[first:], instrument=SIM, book=opening)
+    events = np.concatenate([snapshot(opening, EPOCH_NS), matched.events])
+    delay = 1e6 * waits["latency_ms"], 1e6 * waits["jitter_ms"]
+    events["local_ns"] = _received(seed, events["exchange_ns"], *delay)
+    settings = {"seed": seed, "duration_s": duration_s, "start_price": start_price}
+    return SimulatedMarket(
+        recording=Recording(SIM, events),
+        requests=requests[first:],
+        opening=opening,
+        matched=matched,
+        fundamental=_fundamental(start_price, path, warm_up_ns),
+        rates=_rates(limit_rates, cancel_rates),
+        parameters=pd.DataFrame([settings | parameters | waits]),
+    )
+
+
+def _received(
+    seed: int, exchange_ns: NDArray[np.int64], latency_ns: float, jitter_ns: float
+) -> NDArray[np.int64]:
+    """Times of receipt; events of one time are one message."""
+    sent, message = np.unique(exchange_ns, return_inverse=True)
+    jitter = philox.exponential(philox.raw(seed, LATENCY_STREAM, 0, len(sent)))
+    received = sent + (latency_ns + jitter_ns * jitter).astype(np.int64)
+    return np.maximum.accumulate(received)[message]
+
+
+def _fundamental(
+    start: int, path: tuple[NDArray[np.int64], NDArray[np.int64]], warm_up_ns: int
+) -> pd.DataFrame:
+    times, ticks = path
+    first = np.searchsorted(times, warm_up_ns, side="right")
+    now = ticks[first - 1] if first else start
+    return pd.DataFrame(
+        {
+            "time_ns": np.append(EPOCH_NS, times[first:] + EPOCH_NS - warm_up_ns),
+            "ticks": np.append(now, ticks[first:]),
+        }
+    )
+
+
+def _rates(limit_rates: NDArray[np.float64], cancel_rates: NDArray[np.float64]) -> pd.DataFrame:
+    depth = max(len(limit_rates), len(cancel_rates))
+    return pd.DataFrame(
+        {
+            "limit_rate": np.pad(limit_rates, (0, depth - len(limit_rates))),
+            "cancel_rate": np.pad(cancel_rates, (0, depth - len(cancel_rates)), mode="edge"),
+        },
+        index=pd.RangeIndex(1, depth + 1, name="distance"),
+    )

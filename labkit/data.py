@@ -26,17 +26,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labkit._paths import project_root
 from labkit._readers import READERS
-from labkit._simulate import simulate_basket, simulate_triangle
+from labkit._simulate import (
+    SimulatedMarket,
+    simulate_basket,
+    simulate_market,
+    simulate_triangle,
+)
 from labkit.errors import DataCorrupt, DataUnavailable
 
 __all__ = [
     "Dataset",
+    "SimulatedMarket",
     "available",
     "catalogue",
     "fetch",
     "load",
     "locate",
     "simulate_basket",
+    "simulate_market",
     "simulate_triangle",
     "verify",
 ]

@@ -5,6 +5,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
 from labkit.reference.market_making import order_flow_imbalance, simulate_market_making
+from labkit.reference.matching import MatchingEngine, zero_intelligence_flow
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
@@ -17,6 +18,7 @@ from labkit.reference.orderbook import (
 from labkit.reference.ou import ou_fit
 
 __all__ = [
+    "MatchingEngine",
     "best_cycle",
     "best_subset",
     "find_cycle",
@@ -33,4 +35,5 @@ __all__ = [
     "swap_subset",
     "triangular_route",
     "walk_levels",
+    "zero_intelligence_flow",
 ]

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 mod arbitrage;
 mod arrays;
 mod market_making;
+mod matching;
 mod meanrev;
 mod orderbook;
 mod ou;
@@ -18,6 +19,7 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     orderbook::register(m)?;
     arbitrage::register(m)?;
     market_making::register(m)?;
+    matching::register(m)?;
     meanrev::register(m)?;
     ou::register(m)
 }

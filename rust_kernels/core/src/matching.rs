@@ -1,0 +1,738 @@
+//! A limit order book with price-time priority.
+//!
+//! Each level is a queue in order of arrival; a taker takes the best level first and within a level
+//! the oldest order. Prices are whole ticks, sizes whole lots, side is 1 for bids and -1 for asks.
+//!
+//! Orders lie in one vector, in order of arrival, and are linked into the queues of their levels.
+//! A side keeps its levels sorted with the best one last, so that what happens near the best quote
+//! moves little memory, whatever the distance between prices.
+
+use crate::Error;
+
+mod flow;
+
+pub use flow::{zero_intelligence_flow, Flow, Simulated};
+
+/// Kind of request: an order with a worst price.
+pub const LIMIT: u8 = 1;
+/// Kind of request: an order at any price.
+pub const MARKET: u8 = 2;
+/// Kind of request: takes a resting order out.
+pub const CANCEL: u8 = 3;
+/// Kind of request: a new price and open size for a resting order.
+pub const MODIFY: u8 = 4;
+
+/// Flag: rejected where it would trade at once.
+pub const POST_ONLY: u8 = 1;
+/// Flag: what does not trade at once is cancelled.
+pub const IMMEDIATE_OR_CANCEL: u8 = 2;
+/// Flag: rejected where it would not trade at once in full.
+pub const FILL_OR_KILL: u8 = 4;
+
+const ACCEPTED: u8 = 0;
+const FILLED: u8 = 1;
+const RESTING: u8 = 2;
+const CANCELLED: u8 = 3;
+const REJECTED: u8 = 4;
+
+const NO_REASON: u8 = 0;
+const DUPLICATE_ID: u8 = 1;
+const UNKNOWN_ID: u8 = 2;
+const NOT_RESTING: u8 = 3;
+const BAD_PRICE: u8 = 4;
+const BAD_SIZE: u8 = 5;
+const WOULD_CROSS: u8 = 6;
+const CANNOT_FILL: u8 = 7;
+const NO_LIQUIDITY: u8 = 8;
+
+/// Kind of event: a level has a new size.
+pub const DEPTH: u8 = 1;
+/// Kind of event: a trade.
+pub const TRADE: u8 = 2;
+
+/// Ticks or lots of one order, so that sums of them stay far below 2^63.
+const LARGEST: i64 = 1 << 40;
+
+/// Levels from the best one on that are looked at one by one.
+const NEAR: usize = 16;
+
+/// No order.
+const NONE: u32 = u32::MAX;
+
+/// Requests in order of arrival, a column for each field.
+#[derive(Debug, Clone, Copy)]
+pub struct Requests<'a> {
+    /// Arrival, nanoseconds.
+    pub time_ns: &'a [i64],
+    /// The sender's name for the order.
+    pub id: &'a [i64],
+    /// LIMIT, MARKET, CANCEL or MODIFY.
+    pub kind: &'a [u8],
+    /// 1 to buy, -1 to sell; not read of a cancel or modify.
+    pub side: &'a [i8],
+    /// Ticks; not read of a market order or cancel.
+    pub price: &'a [i64],
+    /// Lots; not read of a cancel.
+    pub size: &'a [i64],
+    /// At most one of POST_ONLY, IMMEDIATE_OR_CANCEL and FILL_OR_KILL.
+    pub flags: &'a [u8],
+}
+
+impl Requests<'_> {
+    fn row(&self, row: usize) -> Request {
+        Request {
+            time_ns: self.time_ns[row],
+            id: self.id[row],
+            kind: self.kind[row],
+            side: self.side[row],
+            price: self.price[row],
+            size: self.size[row],
+            flags: self.flags[row],
+        }
+    }
+}
+
+/// One request; the fields are those of [`Requests`].
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Request {
+    pub time_ns: i64,
+    pub id: i64,
+    pub kind: u8,
+    pub side: i8,
+    pub price: i64,
+    pub size: i64,
+    pub flags: u8,
+}
+
+impl Request {
+    /// What the request cannot be, as (column, problem).
+    fn malformed(&self, last_ns: i64) -> Option<(&'static str, String)> {
+        if self.time_ns < last_ns {
+            let problem = format!("must not be before {last_ns}, got {}", self.time_ns);
+            return Some(("time_ns", problem));
+        }
+        let allowed = match self.kind {
+            LIMIT => 0b10111,
+            MARKET => 0b10101,
+            CANCEL => 0b1,
+            MODIFY => 0b11,
+            _ => {
+                return Some(("kind", format!("must be from 1 to 4, got {}", self.kind)));
+            }
+        };
+        if self.side.unsigned_abs() != 1 && self.kind <= MARKET {
+            return Some(("side", format!("must be 1 or -1, got {}", self.side)));
+        }
+        if self.flags > FILL_OR_KILL || allowed >> self.flags & 1 == 0 {
+            let problem = format!("must go with kind {}, got {}", self.kind, self.flags);
+            return Some(("flags", problem));
+        }
+        None
+    }
+}
+
+/// A trade: when, between whom, at what price, how much, and the taker's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Trade {
+    pub time_ns: i64,
+    pub maker: i64,
+    pub taker: i64,
+    pub price: i64,
+    pub size: i64,
+    pub side: i8,
+}
+
+/// What a venue publishes: a trade (side of the taker), or the new size of a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Event {
+    pub time_ns: i64,
+    pub price: i64,
+    pub size: i64,
+    pub kind: u8,
+    pub side: i8,
+}
+
+/// What has become of a request; all numbers but the first two belong to the order that it entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Status {
+    pub state: u8,
+    pub reason: u8,
+    pub submitted: i64,
+    pub filled: i64,
+    pub resting: i64,
+    pub cancelled: i64,
+}
+
+/// What the engine has done, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Tape {
+    /// Trades.
+    pub trades: Vec<Trade>,
+    /// Published events.
+    pub events: Vec<Event>,
+    /// Index of the maker of each trade among the orders taken.
+    pub(crate) makers: Vec<u32>,
+}
+
+impl Tape {
+    pub(crate) fn clear(&mut self) {
+        self.trades.clear();
+        self.events.clear();
+        self.makers.clear();
+    }
+}
+
+/// An order that was taken: the size still open, and its neighbours in the queue of its level.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub(crate) id: i64,
+    pub(crate) price: i64,
+    pub(crate) submitted: i64,
+    pub(crate) left: i64,
+    pub(crate) filled: i64,
+    pub(crate) cancelled: i64,
+    ahead: u32,
+    behind: u32,
+    pub(crate) side: i8,
+    state: u8,
+    reason: u8,
+}
+
+impl Order {
+    fn status(&self) -> Status {
+        Status {
+            state: self.state,
+            reason: self.reason,
+            submitted: self.submitted,
+            filled: self.filled,
+            resting: self.left,
+            cancelled: self.cancelled,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    first: u32,
+    last: u32,
+    total: i64,
+}
+
+/// Levels of one side; keys are `side * price`, ascending, so that the best level is the last.
+#[derive(Debug, Clone, Default)]
+struct Side {
+    keys: Vec<i64>,
+    levels: Vec<Level>,
+}
+
+impl Side {
+    /// Where the level is, or where it would have to be.
+    fn find(&self, key: i64) -> Result<usize, usize> {
+        let near = self.keys.len().saturating_sub(NEAR);
+        for row in (near..self.keys.len()).rev() {
+            if self.keys[row] <= key {
+                return if self.keys[row] == key {
+                    Ok(row)
+                } else {
+                    Err(row + 1)
+                };
+            }
+        }
+        self.keys[..near].binary_search(&key)
+    }
+
+    fn total(&self, key: i64) -> i64 {
+        self.find(key).map_or(0, |row| self.levels[row].total)
+    }
+
+    /// Appends an order to the queue of its level; the level's size.
+    fn append(&mut self, orders: &mut [Order], index: u32, key: i64) -> i64 {
+        let left = orders[index as usize].left;
+        orders[index as usize].behind = NONE;
+        let ahead = match self.find(key) {
+            Ok(row) => {
+                let level = &mut self.levels[row];
+                let ahead = std::mem::replace(&mut level.last, index);
+                level.total += left;
+                orders[index as usize].ahead = ahead;
+                orders[ahead as usize].behind = index;
+                return level.total;
+            }
+            Err(row) => {
+                self.keys.insert(row, key);
+                let level = Level {
+                    first: index,
+                    last: index,
+                    total: left,
+                };
+                self.levels.insert(row, level);
+                NONE
+            }
+        };
+        orders[index as usize].ahead = ahead;
+        left
+    }
+
+    /// Takes an order out of its queue; what the level has left.
+    fn remove(&mut self, orders: &mut [Order], index: u32, key: i64) -> i64 {
+        let Order {
+            ahead,
+            behind,
+            left,
+            ..
+        } = orders[index as usize];
+        let Ok(row) = self.find(key) else {
+            return 0;
+        };
+        let level = &mut self.levels[row];
+        level.total -= left;
+        match (ahead, behind) {
+            (NONE, NONE) => {
+                self.keys.remove(row);
+                self.levels.remove(row);
+                return 0;
+            }
+            (NONE, _) => level.first = behind,
+            _ => orders[ahead as usize].behind = behind,
+        }
+        if behind == NONE {
+            level.last = ahead;
+        } else {
+            orders[behind as usize].ahead = ahead;
+        }
+        level.total
+    }
+}
+
+/// Order indices by id. Ids never leave, so open addressing needs no tombstones.
+#[derive(Debug, Clone)]
+struct Index {
+    slots: Vec<(i64, u32)>,
+    taken: usize,
+}
+
+impl Index {
+    fn new(capacity: usize) -> Self {
+        let slots = vec![(0, NONE); (2 * capacity).next_power_of_two().max(16)];
+        Self { slots, taken: 0 }
+    }
+
+    /// The slot that holds the id, or the free one that would.
+    fn slot(&self, id: i64) -> usize {
+        // Ids that follow each other stay neighbours; the multiple spreads those that differ above.
+        let spread = (id >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
+        let mask = self.slots.len() - 1;
+        let mut slot = id.wrapping_add(spread) as usize & mask;
+        while self.slots[slot].1 != NONE && self.slots[slot].0 != id {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn get(&self, id: i64) -> u32 {
+        self.slots[self.slot(id)].1
+    }
+
+    fn insert(&mut self, id: i64, order: u32) {
+        if 2 * self.taken >= self.slots.len() {
+            let mut larger = Self::new(self.slots.len());
+            for &(id, order) in self.slots.iter().filter(|slot| slot.1 != NONE) {
+                let slot = larger.slot(id);
+                larger.slots[slot] = (id, order);
+            }
+            self.slots = larger.slots;
+        }
+        let slot = self.slot(id);
+        self.slots[slot] = (id, order);
+        self.taken += 1;
+    }
+}
+
+/// A book, every order that it has taken, and the time of the last request.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) orders: Vec<Order>,
+    index: Index,
+    sides: [Side; 2],
+    time_ns: i64,
+}
+
+/// Row of a side: bids, then asks.
+fn which(side: i8) -> usize {
+    usize::from(side < 0)
+}
+
+impl Engine {
+    /// An engine whose book holds the orders given, in order of arrival.
+    pub fn new(id: &[i64], side: &[i8], price: &[i64], size: &[i64]) -> Result<Self, Error> {
+        let mut engine = Self {
+            orders: Vec::with_capacity(id.len()),
+            index: Index::new(id.len()),
+            sides: [Side::default(), Side::default()],
+            time_ns: i64::MIN,
+        };
+        for row in 0..id.len() {
+            let (id, side, price, size) = (id[row], side[row], price[row], size[row]);
+            let refuse =
+                |name: &str, problem: String| Err(Error::new(format!("{name}[{row}]"), problem));
+            if engine.index.get(id) != NONE {
+                return refuse("id", format!("must be new, got {id} twice"));
+            }
+            if side.unsigned_abs() != 1 {
+                return refuse("side", format!("must be 1 or -1, got {side}"));
+            }
+            for (name, value) in [("price", price), ("size", size)] {
+                if !(1..=LARGEST).contains(&value) {
+                    return refuse(name, format!("must be from 1 to 2**40, got {value}"));
+                }
+            }
+            if engine.marketable(side, price) {
+                return refuse("price", format!("must not cross the book, got {price}"));
+            }
+            let index = engine.take_in(id, side, price, size);
+            let key = i64::from(side) * price;
+            engine.sides[which(side)].append(&mut engine.orders, index, key);
+        }
+        Ok(engine)
+    }
+
+    /// Works through requests in the order given; none where one of them is malformed.
+    ///
+    /// The status of each is that at the end.
+    pub fn process(&mut self, requests: Requests<'_>) -> Result<(Tape, Vec<Status>), Error> {
+        let n = requests.time_ns.len();
+        let mut last = self.time_ns;
+        for row in 0..n {
+            let request = requests.row(row);
+            if let Some((column, problem)) = request.malformed(last) {
+                return Err(Error::new(format!("{column}[{row}]"), problem));
+            }
+            last = request.time_ns;
+        }
+        if self.orders.len() + n >= NONE as usize {
+            return Err(Error::new(
+                "time_ns",
+                "must leave less than 2**32 orders in all",
+            ));
+        }
+        self.orders.reserve(n);
+        let mut tape = Tape::default();
+        tape.events.reserve(n);
+        let mut answers = Vec::with_capacity(n);
+        for row in 0..n {
+            answers.push(self.request(requests.row(row), &mut tape));
+        }
+        let status = |answer| match answer {
+            Answer::Entered(index) => self.orders[index as usize].status(),
+            Answer::Done(status) => status,
+        };
+        let statuses = answers.into_iter().map(status).collect();
+        Ok((tape, statuses))
+    }
+
+    /// An order that was taken under the id: its side, price and status.
+    pub fn order(&self, id: i64) -> Option<(i8, i64, Status)> {
+        let order = self.orders.get(self.index.get(id) as usize)?;
+        Some((order.side, order.price, order.status()))
+    }
+
+    /// Price and size of the best `depth` levels of a side, best first.
+    pub fn levels(&self, side: i8, depth: usize) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let book = &self.sides[which(side)];
+        let pairs = book.keys.iter().zip(&book.levels).rev().take(depth);
+        pairs.map(move |(key, level)| (i64::from(side) * key, level.total))
+    }
+
+    /// Id, side, price and open size of every resting order: bids best first, then asks.
+    pub fn resting(&self) -> Vec<(i64, i8, i64, i64)> {
+        let mut rows = Vec::new();
+        for level in self.sides.iter().flat_map(|side| side.levels.iter().rev()) {
+            let mut next = level.first;
+            while let Some(order) = self.orders.get(next as usize) {
+                rows.push((order.id, order.side, order.price, order.left));
+                next = order.behind;
+            }
+        }
+        rows
+    }
+
+    /// Best price of a side.
+    pub(crate) fn best(&self, side: i8) -> Option<i64> {
+        let key = self.sides[which(side)].keys.last()?;
+        Some(i64::from(side) * key)
+    }
+
+    /// Does what a well-formed request asks.
+    pub(crate) fn request(&mut self, request: Request, tape: &mut Tape) -> Answer {
+        self.time_ns = request.time_ns;
+        if request.kind >= CANCEL {
+            return Answer::Done(self.change(request, tape));
+        }
+        let reason = self.refusal(request);
+        if reason != NO_REASON {
+            return Answer::Done(Status {
+                state: REJECTED,
+                reason,
+                submitted: request.size,
+                filled: 0,
+                resting: 0,
+                cancelled: 0,
+            });
+        }
+        let Request {
+            id,
+            side,
+            price,
+            size,
+            flags,
+            ..
+        } = request;
+        let index = self.take_in(id, side, price, size);
+        if request.kind == MARKET {
+            self.enter(index, i64::MIN, false, tape);
+        } else {
+            let keeps = flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL) == 0;
+            self.enter(index, -i64::from(side) * price, keeps, tape);
+        }
+        Answer::Entered(index)
+    }
+
+    fn take_in(&mut self, id: i64, side: i8, price: i64, size: i64) -> u32 {
+        let index = self.orders.len() as u32; // process keeps it below NONE
+        self.orders.push(Order {
+            id,
+            price,
+            submitted: size,
+            left: size,
+            filled: 0,
+            cancelled: 0,
+            ahead: NONE,
+            behind: NONE,
+            side,
+            state: RESTING,
+            reason: NO_REASON,
+        });
+        self.index.insert(id, index);
+        index
+    }
+
+    fn refusal(&self, request: Request) -> u8 {
+        let limit = request.kind == LIMIT;
+        if !(1..=LARGEST).contains(&request.size) {
+            BAD_SIZE
+        } else if limit && !(1..=LARGEST).contains(&request.price) {
+            BAD_PRICE
+        } else if self.index.get(request.id) != NONE {
+            DUPLICATE_ID
+        } else if request.flags == POST_ONLY && self.marketable(request.side, request.price) {
+            WOULD_CROSS
+        } else if request.flags == FILL_OR_KILL && !self.fills(request) {
+            CANNOT_FILL
+        } else {
+            NO_REASON
+        }
+    }
+
+    fn marketable(&self, side: i8, price: i64) -> bool {
+        let best = self.sides[which(-side)].keys.last();
+        best.is_some_and(|&key| key >= -i64::from(side) * price)
+    }
+
+    /// Whether the opposite side has all of a request within its price.
+    fn fills(&self, request: Request) -> bool {
+        let book = &self.sides[which(-request.side)];
+        let least = match request.kind {
+            MARKET => i64::MIN,
+            _ => -i64::from(request.side) * request.price,
+        };
+        let mut left = request.size;
+        for (&key, level) in book.keys.iter().zip(&book.levels).rev() {
+            if key < least {
+                break;
+            }
+            left -= level.total;
+            if left <= 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Trades what can be traded with keys of at least `least`; the rest rests or is cancelled.
+    fn enter(&mut self, index: u32, least: i64, keeps: bool, tape: &mut Tape) {
+        let taker = self.orders[index as usize];
+        let mut left = taker.left;
+        while left > 0 {
+            match self.sides[which(-taker.side)].keys.last() {
+                Some(&key) if key >= least => left = self.take(taker.id, -taker.side, left, tape),
+                _ => break,
+            }
+        }
+        let order = &mut self.orders[index as usize];
+        order.filled += order.left - left;
+        order.left = left;
+        if left == 0 {
+            order.state = FILLED;
+        } else if keeps {
+            let (side, price) = (order.side, order.price);
+            let key = i64::from(side) * price;
+            let total = self.sides[which(side)].append(&mut self.orders, index, key);
+            self.publish(side, price, total, tape);
+        } else {
+            order.state = CANCELLED;
+            order.reason = NO_LIQUIDITY;
+            order.cancelled += left;
+            order.left = 0;
+        }
+    }
+
+    /// Trades up to `left` lots with the best level of `side`, the oldest order first; what is left.
+    fn take(&mut self, taker: i64, side: i8, mut left: i64, tape: &mut Tape) -> i64 {
+        let time_ns = self.time_ns;
+        let book = &mut self.sides[which(side)];
+        let (Some(&key), Some(level)) = (book.keys.last(), book.levels.last_mut()) else {
+            return left;
+        };
+        let price = i64::from(side) * key;
+        while left > 0 && level.first != NONE {
+            tape.makers.push(level.first);
+            let maker = &mut self.orders[level.first as usize];
+            let size = left.min(maker.left);
+            left -= size;
+            maker.left -= size;
+            maker.filled += size;
+            level.total -= size;
+            tape.trades.push(Trade {
+                time_ns,
+                maker: maker.id,
+                taker,
+                price,
+                size,
+                side: -side,
+            });
+            tape.events.push(Event {
+                time_ns,
+                price,
+                size,
+                kind: TRADE,
+                side: -side,
+            });
+            if maker.left == 0 {
+                maker.state = FILLED;
+                level.first = maker.behind;
+            }
+        }
+        let total = level.total;
+        match self.orders.get_mut(level.first as usize) {
+            Some(first) => first.ahead = NONE,
+            None => {
+                book.keys.pop();
+                book.levels.pop();
+            }
+        }
+        self.publish(side, price, total, tape);
+        left
+    }
+
+    fn change(&mut self, request: Request, tape: &mut Tape) -> Status {
+        let index = self.index.get(request.id);
+        let reason = match self.orders.get(index as usize) {
+            None => UNKNOWN_ID,
+            Some(order) if order.state != RESTING => NOT_RESTING,
+            Some(_) if request.kind == CANCEL => self.cancel(index, tape),
+            Some(_) => self.modify(index, request, tape),
+        };
+        Status {
+            state: if reason == NO_REASON {
+                ACCEPTED
+            } else {
+                REJECTED
+            },
+            reason,
+            submitted: 0,
+            filled: 0,
+            resting: 0,
+            cancelled: 0,
+        }
+    }
+
+    fn cancel(&mut self, index: u32, tape: &mut Tape) -> u8 {
+        let (side, price, total) = self.take_out(index);
+        let order = &mut self.orders[index as usize];
+        order.state = CANCELLED;
+        order.cancelled += order.left;
+        order.left = 0;
+        self.publish(side, price, total, tape);
+        NO_REASON
+    }
+
+    fn modify(&mut self, index: u32, request: Request, tape: &mut Tape) -> u8 {
+        let Order {
+            side, price, left, ..
+        } = self.orders[index as usize];
+        if !(1..=LARGEST).contains(&request.size) {
+            return BAD_SIZE;
+        }
+        if !(1..=LARGEST).contains(&request.price) {
+            return BAD_PRICE;
+        }
+        if request.flags == POST_ONLY && self.marketable(side, request.price) {
+            return WOULD_CROSS;
+        }
+        let key = i64::from(side) * price;
+        let change = request.size - left;
+        let stays = request.price == price && change <= 0;
+        if stays {
+            if let Ok(row) = self.sides[which(side)].find(key) {
+                self.sides[which(side)].levels[row].total += change;
+            }
+        } else {
+            self.take_out(index);
+        }
+        let order = &mut self.orders[index as usize];
+        order.left = request.size;
+        order.submitted += change.max(0);
+        order.cancelled += (-change).max(0);
+        order.price = request.price;
+        if request.price == price && !stays {
+            self.sides[which(side)].append(&mut self.orders, index, key);
+        }
+        let total = self.sides[which(side)].total(key);
+        self.publish(side, price, total, tape);
+        if request.price != price {
+            self.enter(index, -i64::from(side) * request.price, true, tape);
+        }
+        NO_REASON
+    }
+
+    /// Takes an order out of its queue: side, price and what the level has left.
+    fn take_out(&mut self, index: u32) -> (i8, i64, i64) {
+        let Order { side, price, .. } = self.orders[index as usize];
+        let key = i64::from(side) * price;
+        let total = self.sides[which(side)].remove(&mut self.orders, index, key);
+        (side, price, total)
+    }
+
+    fn publish(&self, side: i8, price: i64, size: i64, tape: &mut Tape) {
+        tape.events.push(Event {
+            time_ns: self.time_ns,
+            price,
+            size,
+            kind: DEPTH,
+            side,
+        });
+    }
+}
+
+/// What a request led to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    /// An order, under this index among the orders taken.
+    Entered(u32),
+    /// Nothing that lasts.
+    Done(Status),
+}
