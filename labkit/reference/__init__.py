@@ -4,6 +4,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.backtest import ReplayEngine, best_quotes, replay
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
@@ -16,7 +17,9 @@ from labkit.reference.orderbook import (
 from labkit.reference.ou import ou_fit
 
 __all__ = [
+    "ReplayEngine",
     "best_cycle",
+    "best_quotes",
     "best_subset",
     "find_cycle",
     "greedy_path",
@@ -25,6 +28,7 @@ __all__ = [
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
+    "replay",
     "route_outcome",
     "sort_levels",
     "swap_subset",

@@ -3,6 +3,7 @@
 mod error;
 
 pub mod arbitrage;
+pub mod backtest;
 pub mod meanrev;
 pub mod orderbook;
 pub mod ou;

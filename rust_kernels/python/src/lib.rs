@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 mod arbitrage;
 mod arrays;
+mod backtest;
 mod meanrev;
 mod orderbook;
 mod ou;
@@ -17,5 +18,6 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     orderbook::register(m)?;
     arbitrage::register(m)?;
     meanrev::register(m)?;
+    backtest::register(m)?;
     ou::register(m)
 }
