@@ -14,6 +14,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from labkit import _validate as valid
+from labkit._backend import kernels
+from labkit.reference import _checks as check
+from labkit.reference._events import CLEAR, DEPTH, EVENT_DTYPE, SNAPSHOT, TRADE
 
 __all__ = [
     "CLEAR",
@@ -24,24 +27,11 @@ __all__ = [
     "Instrument",
     "Recording",
     "recording",
+    "align_clock",
+    "best_quotes",
+    "from_hftbacktest",
+    "to_hftbacktest",
 ]
-
-DEPTH = 1  # a level has a new size; 0 removes it
-TRADE = 2  # an aggressive order met a resting one
-CLEAR = 3  # a side (0: both) is emptied
-SNAPSHOT = 4  # a level of a book sent whole; in the book it acts like DEPTH
-
-EVENT_DTYPE = np.dtype(
-    [
-        ("exchange_ns", "i8"),  # when it happened at the venue, UTC
-        ("local_ns", "i8"),  # when it was received
-        ("price", "i8"),  # ticks
-        ("size", "i8"),  # lots
-        ("kind", "u1"),  # DEPTH, TRADE, CLEAR or SNAPSHOT
-        ("side", "i1"),  # 1 bid, -1 ask; of a trade 1 where the buyer was the aggressor; 0 both
-    ],
-    align=True,
-)
 
 
 @dataclass(frozen=True)
@@ -222,3 +212,175 @@ def recording(tables: Mapping[str, pd.DataFrame]) -> Recording:
     (row,) = markets.itertuples()
     instrument = Instrument(str(row.Index), float(row.tick_size), float(row.lot_size))
     return Recording.from_frame(tables["events"], instrument)
+def best_quotes(recording: Recording) -> pd.DataFrame:
+    """Best bid and ask after each event, in order of receipt.
+
+    A new best price that reaches the other side's best moves that one behind it: of two prices
+    that cannot both hold, the one told last does. The level passed over stays in the book, unseen
+    until the best price comes back to it or it gets a new size.
+
+    Returns
+    -------
+    DataFrame
+        One row per event, with `local_ns` and the int64 columns `bid`, `bid_size`, `ask` and
+        `ask_size` in ticks and lots; 0 where a side is empty.
+
+    Examples
+    --------
+    >>> events = np.zeros(2, EVENT_DTYPE)
+    >>> events["price"], events["size"], events["side"] = [99, 101], 5, [1, -1]
+    >>> events["kind"] = DEPTH
+    >>> quotes = best_quotes(Recording(Instrument("A/B", 1.0, 1.0), events))
+    >>> quotes[["bid", "ask"]].to_numpy().tolist()
+    [[99, 0], [99, 101]]
+    """
+    quotes = kernels.best_quotes(recording.events)
+    table = pd.DataFrame(quotes, columns=["bid", "bid_size", "ask", "ask_size"])
+    table.insert(0, "local_ns", recording.events["local_ns"])
+    return table
+
+
+def align_clock(recording: Recording, minimum_latency_ns: int) -> Recording:
+    """The recording with its clock of receipt shifted so that the least feed latency is given.
+
+    A recorder's clock may be off the venue's by more than the latency: events are then received
+    before they happened. One constant is added to every receipt; what it was is the difference of
+    the two recordings' `local_ns`. The true least latency is not in the data: it is the caller's
+    to know, and every latency of the result is off by the error in it. A drift of one clock
+    against the other stays.
+
+    Parameters
+    ----------
+    minimum_latency_ns : int
+        Least time from an event to its receipt; not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `minimum_latency_ns` is no integer or negative, or the recording is empty.
+
+    Examples
+    --------
+    >>> events = np.zeros(2, EVENT_DTYPE)
+    >>> events["exchange_ns"], events["local_ns"] = [100, 200], [60, 175]
+    >>> events["price"], events["size"], events["kind"], events["side"] = 1, 1, DEPTH, 1
+    >>> aligned = align_clock(Recording(Instrument("A/B", 1.0, 1.0), events), 10)
+    >>> aligned.events["local_ns"].tolist()
+    [110, 225]
+    """
+    least = check.count("minimum_latency_ns", minimum_latency_ns, 0)
+    if not len(recording):
+        raise ValueError("recording must have at least one event, got none")
+    events = recording.events.copy()
+    events["local_ns"] += least - (events["local_ns"] - events["exchange_ns"]).min()
+    return Recording(recording.instrument, events)
+
+
+# The format of hftbacktest: one row for both clocks, or one for each where their orders differ.
+
+_HFTBACKTEST = np.dtype(
+    [
+        ("ev", "u8"),
+        ("exch_ts", "i8"),
+        ("local_ts", "i8"),
+        ("px", "f8"),
+        ("qty", "f8"),
+        ("order_id", "u8"),
+        ("ival", "i8"),
+        ("fval", "f8"),
+    ],
+    align=True,
+)
+_AT_EXCHANGE, _AT_LOCAL, _BUY, _SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+
+
+def from_hftbacktest(array: NDArray, instrument: Instrument) -> Recording:
+    """A recording from the event array of hftbacktest.
+
+    Its rows for the local side are the events, in their order; rows for the exchange side repeat
+    them in the order of the venue, which a replay restores by sorting. Events of one exchange time
+    keep the order of receipt.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n,)
+        With the fields `ev`, `exch_ts`, `local_ts`, `px` and `qty`; times in UTC nanoseconds.
+    instrument : Instrument
+
+    Raises
+    ------
+    TypeError
+        A field is missing.
+    ValueError
+        A row is no depth, trade, clear or snapshot event, is off the grid of the instrument, or is
+        shown to one side alone and never to the other.
+    """
+    names = ("ev", "exch_ts", "local_ts", "px", "qty")
+    fields = getattr(getattr(array, "dtype", None), "names", None) or ()
+    if any(name not in fields for name in names):
+        raise TypeError(f"array must have the fields {', '.join(names)}")
+    local, exchange = ((array["ev"] & flag) != 0 for flag in (_AT_LOCAL, _AT_EXCHANGE))
+    split = not (local & exchange).all()
+    if split and not np.array_equal(_sorted_rows(array[local]), _sorted_rows(array[exchange])):
+        raise ValueError("array must show every event to the local and to the exchange side")
+    rows = array[local]
+    kind = rows["ev"] & 0xFF
+    if not np.isin(kind, (DEPTH, TRADE, CLEAR, SNAPSHOT)).all():
+        row = int(np.flatnonzero(~np.isin(kind, (DEPTH, TRADE, CLEAR, SNAPSHOT)))[0])
+        raise ValueError(f"array must hold depth, trade and clear events, got kind {kind[row]}")
+    events = np.zeros(len(rows), EVENT_DTYPE)
+    events["exchange_ns"], events["local_ns"] = rows["exch_ts"], rows["local_ts"]
+    buy, sell = ((rows["ev"] & flag) != 0 for flag in (_BUY, _SELL))
+    events["side"] = buy.astype(np.int8) - sell
+    events["kind"] = kind
+    whole = (kind == CLEAR) & (~np.isfinite(rows["px"]) | (events["side"] == 0))
+    events["price"] = instrument.ticks(np.where(whole, 0.0, rows["px"]))
+    events["size"] = instrument.lots(np.where(kind == CLEAR, 0.0, rows["qty"]))
+    return Recording(instrument, events)
+
+
+def _sorted_rows(rows: NDArray) -> NDArray[np.int64]:
+    """What the rows show, in an order that does not depend on theirs; floats as their bits."""
+    shown = [(rows["ev"] & (_AT_LOCAL - 1)).astype(np.int64), rows["exch_ts"], rows["local_ts"]]
+    shown += [np.ascontiguousarray(rows[name]).view(np.int64) for name in ("px", "qty")]
+    return np.stack(shown)[:, np.lexsort(shown)]
+
+
+def to_hftbacktest(recording: Recording) -> NDArray:
+    """The event array of hftbacktest that shows the same events to both sides.
+
+    Where the venue's order is that of receipt an event is one row for both sides. An event that
+    happened before one received earlier takes two, each in its place.
+
+    Returns
+    -------
+    ndarray, shape (n + events out of order,)
+    """
+    events = recording.events
+    n = len(events)
+    happened = events["exchange_ns"]
+    latest = np.maximum.accumulate(happened) if n else happened
+    late = np.flatnonzero(happened < latest)  # received after something that happened later
+    both = np.flatnonzero(happened == latest)
+    rank = np.empty(n, np.int64)
+    rank[np.argsort(happened, kind="stable")] = np.arange(n)
+    # Rows for both sides are a backbone in both orders; the others go in front of one of them.
+    source = np.concatenate([both, late, late])
+    before = np.concatenate(
+        [np.arange(len(both)), np.searchsorted(both, late), np.searchsorted(rank[both], rank[late])]
+    )
+    within = np.concatenate([np.full(len(both), n), late, rank[late]])
+    order = np.lexsort((within, before))
+    seen = np.repeat(
+        np.array([_AT_EXCHANGE | _AT_LOCAL, _AT_LOCAL, _AT_EXCHANGE], np.uint64),
+        [len(both), len(late), len(late)],
+    )[order]
+    rows = events[source[order]]
+    out = np.zeros(len(rows), _HFTBACKTEST)
+    side = np.where(rows["side"] == 1, _BUY, np.where(rows["side"] == -1, _SELL, 0))
+    out["ev"] = seen | side.astype(np.uint64) | rows["kind"].astype(np.uint64)
+    out["exch_ts"], out["local_ts"] = rows["exchange_ns"], rows["local_ns"]
+    whole = (rows["kind"] == CLEAR) & (rows["price"] <= 0)
+    out["px"] = np.where(whole, np.nan, recording.instrument.price(rows["price"]))
+    out["qty"] = recording.instrument.size(rows["size"])
+    return out

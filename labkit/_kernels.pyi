@@ -5,8 +5,10 @@ from numpy.typing import NDArray
 
 __all__ = [
     "MatchingEngine",
+    "ReplayEngine",
     "__version__",
     "best_cycle",
+    "best_quotes",
     "best_subset",
     "find_cycle",
     "greedy_path",
@@ -16,6 +18,7 @@ __all__ = [
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
+    "replay",
     "route_outcome",
     "simulate_market_making",
     "sort_levels",
@@ -178,3 +181,61 @@ def zero_intelligence_flow(
     ],
     tuple[NDArray[np.int64], NDArray[np.int64]],
 ]: ...
+
+class ReplayEngine:
+    def __init__(
+        self,
+        events: NDArray[np.void],
+        feed_ns: SupportsIndex,
+        entry: NDArray[np.int64],
+        response: NDArray[np.int64],
+        interpolate: bool,
+        queue: str,
+        exponent: SupportsFloat,
+        unit: SupportsFloat,
+        partial_fills: bool,
+        interval_ns: SupportsIndex,
+        sample_ns: SupportsIndex,
+    ) -> None: ...
+    @property
+    def time_ns(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def cash(self) -> int: ...
+    @property
+    def traded(self) -> tuple[int, int]: ...
+    @property
+    def quotes(self) -> tuple[int, int, int, int]: ...
+    @property
+    def received(self) -> tuple[int, int]: ...
+    def advance(self) -> bool: ...
+    def size_at(self, side: SupportsIndex, price: SupportsIndex) -> int: ...
+    def live_orders(self) -> NDArray[np.int64]: ...
+    def submit(
+        self, side: SupportsIndex, price: SupportsIndex, size: SupportsIndex, kind: SupportsIndex
+    ) -> int: ...
+    def cancel(self, order_id: SupportsIndex) -> None: ...
+    def results(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]: ...
+
+def best_quotes(events: NDArray[np.void]) -> NDArray[np.int64]: ...
+def replay(
+    events: NDArray[np.void],
+    feed_ns: SupportsIndex,
+    entry: NDArray[np.int64],
+    response: NDArray[np.int64],
+    interpolate: bool,
+    queue: str,
+    exponent: SupportsFloat,
+    unit: SupportsFloat,
+    partial_fills: bool,
+    interval_ns: SupportsIndex,
+    sample_ns: SupportsIndex,
+    bid_offset: NDArray[np.float64],
+    ask_offset: NDArray[np.float64],
+    times: NDArray[np.int64],
+    order_size: SupportsIndex,
+    adjustment: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]: ...

@@ -6,6 +6,7 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
 from labkit.reference.market_making import order_flow_imbalance, simulate_market_making
 from labkit.reference.matching import MatchingEngine, zero_intelligence_flow
+from labkit.reference.backtest import ReplayEngine, best_quotes, replay
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
 from labkit.reference.orderbook import (
     imbalance,
@@ -19,7 +20,9 @@ from labkit.reference.ou import ou_fit
 
 __all__ = [
     "MatchingEngine",
+    "ReplayEngine",
     "best_cycle",
+    "best_quotes",
     "best_subset",
     "find_cycle",
     "greedy_path",
@@ -29,6 +32,7 @@ __all__ = [
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
+    "replay",
     "route_outcome",
     "simulate_market_making",
     "sort_levels",

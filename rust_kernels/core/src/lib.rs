@@ -5,6 +5,7 @@ mod error;
 pub mod arbitrage;
 pub mod market_making;
 pub mod matching;
+pub mod backtest;
 pub mod meanrev;
 pub mod orderbook;
 pub mod ou;

@@ -9,6 +9,7 @@ mod arbitrage;
 mod arrays;
 mod market_making;
 mod matching;
+mod backtest;
 mod meanrev;
 mod orderbook;
 mod ou;
@@ -21,5 +22,6 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     market_making::register(m)?;
     matching::register(m)?;
     meanrev::register(m)?;
+    backtest::register(m)?;
     ou::register(m)
 }
