@@ -5,16 +5,22 @@ from numpy.typing import NDArray
 
 __all__ = [
     "__version__",
+    "bars_summary",
     "best_cycle",
     "best_subset",
+    "drawdown",
     "find_cycle",
     "greedy_path",
     "imbalance",
     "microprice",
+    "moving_average_cross",
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
+    "return_drawdown",
+    "return_moments",
     "route_outcome",
+    "run_bars",
     "sort_levels",
     "swap_subset",
     "triangular_route",
@@ -78,3 +84,37 @@ def swap_subset(
     covariance: NDArray[np.float64],
     support: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], float]: ...
+def run_bars(
+    signals: NDArray[np.float64],
+    prices: NDArray[np.float64],
+    capital: SupportsFloat,
+    lag: SupportsIndex,
+    weights: bool,
+    rates: NDArray[np.float64],
+    fee_unit: NDArray[np.float64],
+    spread_unit: NDArray[np.float64],
+    impact: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]
+]: ...
+def bars_summary(
+    signals: NDArray[np.float64],
+    prices: NDArray[np.float64],
+    capital: SupportsFloat,
+    lag: SupportsIndex,
+    weights: bool,
+    rates: NDArray[np.float64],
+    fee_unit: NDArray[np.float64],
+    spread_unit: NDArray[np.float64],
+    impact: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+) -> tuple[float, float, float, float]: ...
+def moving_average_cross(
+    prices: NDArray[np.float64], fast: SupportsIndex, slow: SupportsIndex
+) -> NDArray[np.float64]: ...
+def return_moments(
+    returns: NDArray[np.float64], target: SupportsFloat
+) -> tuple[float, float, float, float, float, int, int]: ...
+def drawdown(equity: NDArray[np.float64]) -> tuple[float, int, int, int]: ...
+def return_drawdown(returns: NDArray[np.float64]) -> tuple[float, float, int, int, int]: ...

@@ -103,8 +103,12 @@ def _bars(
         _constant_or_each("impact", costs[3], rows, n),
         _not_negative("elapsed", check.array("elapsed", costs[4], np.float64, (rows,))),
     )
+    if n == 0:
+        raise ValueError("prices must have at least 1 column, got 0")
     if not math.isfinite(capital):
         raise ValueError(f"capital must be finite, got {capital}")
+    if weights and lag == 0:
+        raise ValueError("lag must be at least 1 for weights, got 0")
     _first_bad(signals, prices)
     return _walk(signals, prices, capital, lag, bool(weights), paid)
 

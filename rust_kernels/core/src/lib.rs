@@ -3,7 +3,9 @@
 mod error;
 
 pub mod arbitrage;
+pub mod backtest;
 pub mod meanrev;
+pub mod metrics;
 pub mod orderbook;
 pub mod ou;
 

@@ -7,7 +7,9 @@ use pyo3::prelude::*;
 
 mod arbitrage;
 mod arrays;
+mod backtest;
 mod meanrev;
+mod metrics;
 mod orderbook;
 mod ou;
 
@@ -16,6 +18,8 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     orderbook::register(m)?;
     arbitrage::register(m)?;
+    backtest::register(m)?;
     meanrev::register(m)?;
+    metrics::register(m)?;
     ou::register(m)
 }

@@ -1,0 +1,3 @@
+//! Backtests.
+
+pub mod bars;
