@@ -7,6 +7,9 @@ use pulp::{Simd, WithSimd};
 /// their mean is taken and then subtracted, and their sums lose no digits to a far mean.
 const BLOCK: usize = 1024;
 
+/// Levels that are looked at together for whether they matter.
+const CHUNK: usize = 32;
+
 /// Vectors of independent partial sums: an addition takes about four cycles.
 const UNROLLED: usize = 4;
 
@@ -161,6 +164,20 @@ fn total<S: Simd, const K: usize>(
     result
 }
 
+/// Whether all values pass, without a branch for each.
+pub(crate) fn all(values: &[f64], pass: impl Fn(f64) -> bool) -> bool {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || values.chunks(CHUNK).all(|chunk| none(chunk, |x| !pass(x))),
+    )
+}
+
+/// Whether no value is one that `matters`.
+#[inline(always)]
+pub(crate) fn none(values: &[f64], matters: impl Fn(f64) -> bool) -> bool {
+    values.iter().map(|&x| u64::from(matters(x))).sum::<u64>() == 0
+}
+
 fn not_finite(name: &str, values: &[f64]) -> Option<Error> {
     let place = values.iter().position(|value| !value.is_finite())?;
     let problem = format!("must be finite, got {}", values[place]);
@@ -215,6 +232,8 @@ pub(crate) struct Path {
     high: f64,
     at: usize,
     fall: Fall,
+    /// Levels above it are no deeper fall from this high.
+    floor: f64,
 }
 
 impl Path {
@@ -230,16 +249,18 @@ impl Path {
             high: first,
             at: 0,
             fall,
+            floor: first,
         }
     }
 
     #[inline(always)]
-    pub(crate) fn add(&mut self, level: f64) {
+    fn add(&mut self, level: f64) {
         if level >= self.high {
             self.high = level;
             self.at = self.n;
             self.fall.recovery = self.fall.recovery.or(Some(self.n));
-        } else {
+            self.lower();
+        } else if level <= self.floor {
             let depth = 1.0 - level / self.high;
             if depth > self.fall.depth {
                 self.fall = Fall {
@@ -248,14 +269,30 @@ impl Path {
                     trough: self.n,
                     recovery: None,
                 };
+                self.lower();
             }
         }
         self.n += 1;
     }
 
+    /// The floor, with room for the rounding of both its quotient and its product.
+    #[inline(always)]
+    fn lower(&mut self) {
+        self.floor = self.high * ((1.0 - self.fall.depth) + 4.0 * f64::EPSILON);
+    }
+
+    /// Adds levels; those that neither reach the high nor the floor are only counted.
+    #[inline(always)]
     pub(crate) fn extend(&mut self, levels: &[f64]) {
-        for &level in levels {
-            self.add(level);
+        for chunk in levels.chunks(CHUNK) {
+            let noted = chunk.iter().fold(0, |sum, &x| {
+                sum + u64::from((x >= self.high) | (x <= self.floor))
+            });
+            if noted == 0 {
+                self.n += chunk.len();
+            } else {
+                chunk.iter().for_each(|&level| self.add(level));
+            }
         }
     }
 
@@ -267,29 +304,51 @@ impl Path {
 /// The largest fall of positive levels.
 pub fn drawdown(equity: &[f64]) -> Result<Fall, Error> {
     at_least_one("equity", equity)?;
-    if let Some(error) = not_finite("equity", equity) {
-        return Err(error);
-    }
-    if let Some(place) = equity.iter().position(|&level| level <= 0.0) {
+    let positive = |level: f64| level > 0.0 && level < f64::INFINITY;
+    if !all(equity, positive) {
+        if let Some(error) = not_finite("equity", equity) {
+            return Err(error);
+        }
+        let place = equity.iter().position(|&level| level <= 0.0).unwrap_or(0);
         let problem = format!("must be positive, got {}", equity[place]);
         return Err(Error::new(format!("equity[{place}]"), problem));
     }
     let mut path = Path::new(equity[0]);
-    path.extend(&equity[1..]);
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || path.extend(&equity[1..]),
+    );
     Ok(path.fall())
+}
+
+/// Levels after each return, the first of them before all.
+#[inline(always)]
+fn compound(returns: &[f64], levels: &mut [f64; BLOCK + 1]) {
+    let mut level = levels[0];
+    for (value, out) in returns.iter().zip(&mut levels[1..]) {
+        level *= 1.0 + value;
+        *out = level;
+    }
 }
 
 /// The growth of a unit of capital by compounding `returns`, and its largest fall.
 pub fn return_drawdown(returns: &[f64]) -> Result<(f64, Fall), Error> {
     at_least_one("returns", returns)?;
-    let (mut level, mut path, mut least) = (1.0, Path::new(1.0), 0.0_f64);
-    for &value in returns {
-        level *= 1.0 + value;
-        least = least.min(value);
-        path.add(level);
+    let (mut path, mut levels) = (Path::new(1.0), [1.0; BLOCK + 1]);
+    let arch = pulp::Arch::new();
+    for block in returns.chunks(BLOCK) {
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                compound(block, &mut levels);
+                path.extend(&levels[1..=block.len()]);
+            },
+        );
+        levels[0] = levels[block.len()];
     }
-    if level.is_finite() && least >= -1.0 {
-        return Ok((level, path.fall()));
+    let possible = |value: f64| value >= -1.0;
+    if levels[0].is_finite() && all(returns, possible) {
+        return Ok((levels[0], path.fall()));
     }
     if let Some(error) = not_finite("returns", returns) {
         return Err(error);

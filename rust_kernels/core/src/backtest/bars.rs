@@ -3,7 +3,7 @@
 //! Cash changes only where something is traded or borrowed, so that the value of an account
 //! between two trades is `cash + position * price`: no bar waits for the one before it.
 
-use crate::metrics::{Moments, Path};
+use crate::metrics::{all, none, Moments, Path};
 use crate::Error;
 
 /// Bars whose equity is kept at hand for their returns, and after which moving sums begin anew.
@@ -11,6 +11,9 @@ const BLOCK: usize = 1024;
 
 /// Bars that are looked at together for whether anything is traded in them.
 const QUIET: usize = 32;
+
+/// Parts of a block whose running sums are taken side by side.
+const PARTS: usize = 4;
 
 /// Accounts of a bar: cash, equity, gross, borrowing.
 pub const ACCOUNTS: usize = 4;
@@ -141,10 +144,11 @@ impl Orders<'_> {
 }
 
 fn not_negative(name: &str, values: &[f64], columns: Option<usize>) -> Result<(), Error> {
-    let refused = |value: &f64| !(*value >= 0.0 && *value < f64::INFINITY);
-    let Some(place) = values.iter().position(refused) else {
+    let pass = |value: f64| (0.0..f64::INFINITY).contains(&value);
+    if all(values, pass) {
         return Ok(());
-    };
+    }
+    let place = values.iter().position(|&value| !pass(value)).unwrap_or(0);
     let at = match columns {
         Some(n) => format!("{name}[{}, {}]", place / n, place % n),
         None => format!("{name}[{place}]"),
@@ -298,8 +302,7 @@ impl<'a> Account<'a> {
         }
         let held = self.held[0];
         let signals = &orders.signals[start - orders.lag..][..bars];
-        let other = |&signal: &f64| (signal - held).abs() > 0.0;
-        signals.iter().map(|s| u32::from(other(s))).sum::<u32>() == 0
+        none(signals, |signal| (signal - held).abs() > 0.0)
     }
 }
 
@@ -335,9 +338,15 @@ fn run(orders: Orders) -> Result<Run, Error> {
 /// The outcome of `run_bars`, without a column of accounts.
 pub fn bars_summary(orders: Orders) -> Result<Summary, Error> {
     orders.check()?;
-    summarise(orders).map_err(|error| orders.refused_value().unwrap_or(error))
+    let arch = pulp::Arch::new();
+    let found = arch.dispatch(
+        #[inline(always)]
+        || summarise(orders),
+    );
+    found.map_err(|error| orders.refused_value().unwrap_or(error))
 }
 
+#[inline(always)]
 fn summarise(orders: Orders) -> Result<Summary, Error> {
     orders.check_end()?;
     let rows = orders.rows();
@@ -352,13 +361,18 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
     for start in (0..rows).step_by(BLOCK) {
         let bars = BLOCK.min(rows - start);
         follow(&mut account, start, &mut equity[1..=bars])?;
-        if let Some(bar) = equity[1..=bars].iter().position(|&level| level <= 0.0) {
+        if !none(&equity[1..=bars], |level| level <= 0.0) {
+            let bar = equity[1..=bars]
+                .iter()
+                .position(|&level| level <= 0.0)
+                .unwrap_or(0);
             let problem = format!("must leave equity above 0, got {}", equity[bar + 1]);
             return Err(Error::new(format!("signals[{}]", start + bar), problem));
         }
         let first = if start == 0 { 1 } else { 0 };
-        for bar in first..bars {
-            returns[bar] = equity[bar + 1] / equity[bar] - 1.0;
+        let levels = equity[first..=bars].windows(2);
+        for (out, pair) in returns[first..bars].iter_mut().zip(levels) {
+            *out = pair[1] / pair[0] - 1.0;
         }
         moments.add(&returns[first..bars], 0.0);
         path.get_or_insert_with(|| Path::new(equity[1]))
@@ -374,6 +388,7 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
 }
 
 /// Equity after each of the bars from `start` on.
+#[inline(always)]
 fn follow(account: &mut Account, start: usize, equity: &mut [f64]) -> Result<(), Error> {
     for (chunk, levels) in equity.chunks_mut(QUIET).enumerate() {
         let first = start + chunk * QUIET;
@@ -396,46 +411,84 @@ fn follow(account: &mut Account, start: usize, equity: &mut [f64]) -> Result<(),
 ///
 /// 0 where they are equal, NaN before there are `slow` prices.
 pub fn moving_average_cross(prices: &[f64], fast: usize, slow: usize) -> Result<Vec<f64>, Error> {
-    if let Some(place) = prices.iter().position(|price| !price.is_finite()) {
-        let problem = format!("must be finite, got {}", prices[place]);
-        return Err(Error::new(format!("prices[{place}]"), problem));
-    }
+    let warm = prices.len().min(slow - 1);
     let mut signs = Vec::with_capacity(prices.len());
-    signs.resize(prices.len().min(slow - 1), f64::NAN);
-    let mut block = [0.0; BLOCK];
+    signs.resize(warm, f64::NAN);
+    let mut finite = all(&prices[..warm], f64::is_finite);
+    let arch = pulp::Arch::new();
+    let mut gaps = [0.0; BLOCK];
     while signs.len() < prices.len() {
         let start = signs.len();
         let bars = BLOCK.min(prices.len() - start);
-        gap_of_sums(
-            &prices[start + 1 - slow..start + bars],
-            fast,
-            slow,
-            &mut block[..bars],
+        let seen = &prices[start + 1 - slow..start + bars];
+        // What is not finite stays in the sums until their block ends.
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                finite &= gap_of_sums(seen, fast, slow, &mut gaps[..bars]);
+                signs.extend(gaps[..bars].iter().map(|&gap| sign(gap)));
+            },
         );
-        signs.extend(block[..bars].iter().map(|&gap| sign(gap)));
     }
-    Ok(signs)
+    if finite {
+        return Ok(signs);
+    }
+    Err(match prices.iter().position(|price| !price.is_finite()) {
+        Some(place) => {
+            let problem = format!("must be finite, got {}", prices[place]);
+            Error::new(format!("prices[{place}]"), problem)
+        }
+        None => Error::new("prices", "must have finite sums"),
+    })
 }
 
 /// The difference of the means times `fast * slow`, which is exact for whole ticks.
-fn gap_of_sums(prices: &[f64], fast: usize, slow: usize, gaps: &mut [f64]) {
+///
+/// Returns whether the last one is finite.
+#[inline(always)]
+fn gap_of_sums(prices: &[f64], fast: usize, slow: usize, gaps: &mut [f64]) -> bool {
     // From the first price of the block: equal prices have equal means, to the last digit.
     let base = prices[slow - 1];
     let sum = |window: &[f64]| window.iter().map(|price| price - base).sum::<f64>();
     let (f, s) = (fast as f64, slow as f64);
-    let mut gap = s * sum(&prices[slow - fast..slow]) - f * sum(&prices[..slow]);
-    gaps[0] = gap;
-    let now = &prices[slow..];
-    let (left_fast, left_slow) = (&prices[slow - fast..], prices);
-    for (bar, out) in gaps[1..].iter_mut().enumerate() {
-        let level = now[bar] - base;
-        let step = s * (level - (left_fast[bar] - base)) - f * (level - (left_slow[bar] - base));
-        gap += step;
-        *out = gap;
+    let now = prices[slow..].iter();
+    let pasts = prices[slow - fast..].iter().zip(prices);
+    for ((out, price), (past, farther)) in gaps[1..].iter_mut().zip(now).zip(pasts) {
+        *out = s * (price - past) - f * (price - farther);
+    }
+    gaps[0] = s * sum(&prices[slow - fast..slow]) - f * sum(&prices[..slow]);
+    accumulate(gaps);
+    gaps[gaps.len() - 1].is_finite()
+}
+
+/// Running sums, in four parts at a time: each addition waits for the one before it.
+#[inline(always)]
+fn accumulate(values: &mut [f64]) {
+    let part = values.len() / PARTS;
+    let (parts, rest) = values.split_at_mut(part * PARTS);
+    let (first, second) = parts.split_at_mut(2 * part);
+    let ((a, b), (c, d)) = (first.split_at_mut(part), second.split_at_mut(part));
+    let mut sums = [0.0; PARTS];
+    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+        for (sum, value) in sums.iter_mut().zip([a, b, c, d]) {
+            *sum += *value;
+            *value = *sum;
+        }
+    }
+    let mut before = 0.0;
+    for (part, sum) in parts.chunks_exact_mut(part.max(1)).zip(sums) {
+        part.iter_mut().for_each(|value| *value += before);
+        before += sum;
+    }
+    for value in rest {
+        before += *value;
+        *value = before;
     }
 }
 
 #[inline(always)]
 fn sign(value: f64) -> f64 {
-    f64::from(i8::from(value > 0.0) - i8::from(value < 0.0))
+    let above = if value > 0.0 { 1.0 } else { 0.0 };
+    let below = if value < 0.0 { 1.0 } else { 0.0 };
+    above - below
 }
