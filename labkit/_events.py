@@ -26,10 +26,10 @@ __all__ = [
     "TRADE",
     "Instrument",
     "Recording",
-    "recording",
     "align_clock",
     "best_quotes",
     "from_hftbacktest",
+    "recording",
     "to_hftbacktest",
 ]
 
@@ -212,6 +212,8 @@ def recording(tables: Mapping[str, pd.DataFrame]) -> Recording:
     (row,) = markets.itertuples()
     instrument = Instrument(str(row.Index), float(row.tick_size), float(row.lot_size))
     return Recording.from_frame(tables["events"], instrument)
+
+
 def best_quotes(recording: Recording) -> pd.DataFrame:
     """Best bid and ask after each event, in order of receipt.
 

@@ -7,19 +7,25 @@ __all__ = [
     "MatchingEngine",
     "ReplayEngine",
     "__version__",
+    "bars_summary",
     "best_cycle",
     "best_quotes",
     "best_subset",
+    "drawdown",
     "find_cycle",
     "greedy_path",
     "imbalance",
     "microprice",
+    "moving_average_cross",
     "order_flow_imbalance",
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
     "replay",
+    "return_drawdown",
+    "return_moments",
     "route_outcome",
+    "run_bars",
     "simulate_market_making",
     "sort_levels",
     "swap_subset",
@@ -239,3 +245,35 @@ def replay(
     order_size: SupportsIndex,
     adjustment: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]: ...
+def run_bars(
+    signals: NDArray[np.float64],
+    prices: NDArray[np.float64],
+    capital: SupportsFloat,
+    lag: SupportsIndex,
+    weights: bool,
+    rates: NDArray[np.float64],
+    fee_unit: NDArray[np.float64],
+    spread_unit: NDArray[np.float64],
+    impact: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
+def bars_summary(
+    signals: NDArray[np.float64],
+    prices: NDArray[np.float64],
+    capital: SupportsFloat,
+    lag: SupportsIndex,
+    weights: bool,
+    rates: NDArray[np.float64],
+    fee_unit: NDArray[np.float64],
+    spread_unit: NDArray[np.float64],
+    impact: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+) -> tuple[float, float, float, float]: ...
+def moving_average_cross(
+    prices: NDArray[np.float64], fast: SupportsIndex, slow: SupportsIndex
+) -> NDArray[np.float64]: ...
+def return_moments(
+    returns: NDArray[np.float64], target: SupportsFloat
+) -> tuple[float, float, float, float, float, int, int]: ...
+def drawdown(equity: NDArray[np.float64]) -> tuple[float, int, int, int]: ...
+def return_drawdown(returns: NDArray[np.float64]) -> tuple[float, float, int, int, int]: ...

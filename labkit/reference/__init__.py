@@ -4,10 +4,18 @@ The names and signatures are those of the Rust module `labkit._kernels`.
 """
 
 from labkit.reference.arbitrage import best_cycle, find_cycle, route_outcome, triangular_route
+from labkit.reference.backtest import (
+    ReplayEngine,
+    bars_summary,
+    best_quotes,
+    moving_average_cross,
+    replay,
+    run_bars,
+)
 from labkit.reference.market_making import order_flow_imbalance, simulate_market_making
 from labkit.reference.matching import MatchingEngine, zero_intelligence_flow
-from labkit.reference.backtest import ReplayEngine, best_quotes, replay
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
+from labkit.reference.metrics import drawdown, return_drawdown, return_moments
 from labkit.reference.orderbook import (
     imbalance,
     microprice,
@@ -21,19 +29,25 @@ from labkit.reference.ou import ou_fit
 __all__ = [
     "MatchingEngine",
     "ReplayEngine",
+    "bars_summary",
     "best_cycle",
     "best_quotes",
     "best_subset",
+    "drawdown",
     "find_cycle",
     "greedy_path",
     "imbalance",
     "microprice",
+    "moving_average_cross",
     "order_flow_imbalance",
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
     "replay",
+    "return_drawdown",
+    "return_moments",
     "route_outcome",
+    "run_bars",
     "simulate_market_making",
     "sort_levels",
     "swap_subset",

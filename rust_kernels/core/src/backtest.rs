@@ -4,6 +4,7 @@
 //! responses received, events at the venue, requests at the venue; at one time in that order. What a
 //! strategy knows comes from the first two alone.
 
+pub mod bars;
 mod book;
 mod latency;
 mod queue;

@@ -7,6 +7,7 @@ pub mod market_making;
 pub mod matching;
 pub mod backtest;
 pub mod meanrev;
+pub mod metrics;
 pub mod orderbook;
 pub mod ou;
 pub mod philox;

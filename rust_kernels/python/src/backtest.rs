@@ -2,8 +2,10 @@
 
 use pyo3::prelude::*;
 
+mod bars;
 mod replay;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    bars::register(m)?;
     replay::register(m)
 }

@@ -11,6 +11,7 @@ mod market_making;
 mod matching;
 mod backtest;
 mod meanrev;
+mod metrics;
 mod orderbook;
 mod ou;
 
@@ -23,5 +24,6 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     matching::register(m)?;
     meanrev::register(m)?;
     backtest::register(m)?;
+    metrics::register(m)?;
     ou::register(m)
 }

@@ -1,0 +1,494 @@
+//! Target positions on bars, through an account that is kept after every bar.
+//!
+//! Cash changes only where something is traded or borrowed, so that the value of an account
+//! between two trades is `cash + position * price`: no bar waits for the one before it.
+
+use crate::metrics::{all, none, Moments, Path};
+use crate::Error;
+
+/// Bars whose equity is kept at hand for their returns, and after which moving sums begin anew.
+const BLOCK: usize = 1024;
+
+/// Bars that are looked at together for whether anything is traded in them.
+const QUIET: usize = 32;
+
+/// Parts of a block whose running sums are taken side by side.
+const PARTS: usize = 4;
+
+/// Accounts of a bar: cash, equity, gross, borrowing.
+pub const ACCOUNTS: usize = 4;
+
+/// Numbers of a trade: quantity, fee, half-spread, slippage.
+pub const TRADE: usize = 4;
+
+/// What is paid, for n assets and T bars.
+#[derive(Debug, Clone, Copy)]
+pub struct Costs<'a> {
+    /// (4, n): fee, half-spread and slippage as shares of notional; borrowing per year.
+    pub rates: &'a [f64],
+    /// (n,): fee, money per unit.
+    pub fee_unit: &'a [f64],
+    /// (1, n) or (T, n): half-spread, money per unit.
+    pub spread_unit: &'a [f64],
+    /// (1, n) or (T, n): linear impact, money per squared unit.
+    pub impact: &'a [f64],
+    /// (T,): years since the bar before.
+    pub elapsed: &'a [f64],
+}
+
+/// Targets, prices and how they are traded.
+#[derive(Debug, Clone, Copy)]
+pub struct Orders<'a> {
+    /// (T, n): units, or weights of equity; NaN is no order.
+    pub signals: &'a [f64],
+    /// (T, n): money for a unit.
+    pub prices: &'a [f64],
+    /// Assets.
+    pub n: usize,
+    /// Cash before the first bar.
+    pub capital: f64,
+    /// Bars from decision to trade.
+    pub lag: usize,
+    /// Whether signals are weights.
+    pub weights: bool,
+    /// What is paid.
+    pub costs: Costs<'a>,
+}
+
+/// What a run held, was worth and traded.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// (T, n): units after each bar.
+    pub positions: Vec<f64>,
+    /// (T, `ACCOUNTS`).
+    pub accounts: Vec<f64>,
+    /// (m, 2): bar and asset of each trade.
+    pub places: Vec<i64>,
+    /// (m, `TRADE`).
+    pub trades: Vec<f64>,
+}
+
+/// The outcome of a run alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary {
+    /// After the last bar.
+    pub equity: f64,
+    /// Mean of the simple returns.
+    pub mean: f64,
+    /// Their variance in the sample.
+    pub variance: f64,
+    /// The largest drawdown.
+    pub depth: f64,
+}
+
+impl Orders<'_> {
+    fn rows(&self) -> usize {
+        self.prices.len() / self.n
+    }
+
+    fn at(&self, row: usize) -> std::ops::Range<usize> {
+        row * self.n..(row + 1) * self.n
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.n == 0 {
+            return Err(Error::new("prices", "must have at least 1 column, got 0"));
+        }
+        not_negative("rates", self.costs.rates, Some(self.n))?;
+        not_negative("fee_unit", self.costs.fee_unit, None)?;
+        for (name, table) in [
+            ("spread_unit", self.costs.spread_unit),
+            ("impact", self.costs.impact),
+        ] {
+            if table.len() != self.n && table.len() != self.prices.len() {
+                let got = table.len() / self.n;
+                let problem = format!("must have 1 or {} rows, got {got}", self.rows());
+                return Err(Error::new(name, problem));
+            }
+            not_negative(name, table, Some(self.n))?;
+        }
+        not_negative("elapsed", self.costs.elapsed, None)?;
+        if !self.capital.is_finite() {
+            let problem = format!("must be finite, got {}", self.capital);
+            return Err(Error::new("capital", problem));
+        }
+        if self.weights && self.lag == 0 {
+            return Err(Error::new("lag", "must be at least 1 for weights, got 0"));
+        }
+        Ok(())
+    }
+
+    /// The first price or signal that is no number of money or units.
+    fn refused_value(&self) -> Option<Error> {
+        let place = |t: usize| format!("{}, {}", t / self.n, t % self.n);
+        if let Some(t) = self.prices.iter().position(|price| !price.is_finite()) {
+            let problem = format!("must be finite, got {}", self.prices[t]);
+            return Some(Error::new(format!("prices[{}]", place(t)), problem));
+        }
+        let t = self
+            .signals
+            .iter()
+            .position(|signal| signal.is_infinite())?;
+        let problem = format!("must be finite or NaN, got {}", self.signals[t]);
+        Some(Error::new(format!("signals[{}]", place(t)), problem))
+    }
+
+    /// Refuses infinite signals that are never traded; all other bad values spoil the equity.
+    fn check_end(&self) -> Result<(), Error> {
+        let start = self.rows().saturating_sub(self.lag) * self.n;
+        if self.signals[start..].iter().any(|s| s.is_infinite()) {
+            return Err(Error::new("signals", "must be finite or NaN"));
+        }
+        Ok(())
+    }
+}
+
+fn not_negative(name: &str, values: &[f64], columns: Option<usize>) -> Result<(), Error> {
+    let pass = |value: f64| (0.0..f64::INFINITY).contains(&value);
+    if all(values, pass) {
+        return Ok(());
+    }
+    let place = values.iter().position(|&value| !pass(value)).unwrap_or(0);
+    let at = match columns {
+        Some(n) => format!("{name}[{}, {}]", place / n, place % n),
+        None => format!("{name}[{place}]"),
+    };
+    let problem = format!("must be finite and not negative, got {}", values[place]);
+    Err(Error::new(at, problem))
+}
+
+/// The account of one run, from bar to bar.
+struct Account<'a> {
+    orders: Orders<'a>,
+    cash: f64,
+    held: Vec<f64>,
+    /// Units decided on in the last `lag` bars, where signals are weights.
+    decided: Vec<f64>,
+    borrows: bool,
+}
+
+/// What a bar adds to the account.
+struct Bar {
+    equity: f64,
+    gross: f64,
+    borrow: f64,
+}
+
+impl<'a> Account<'a> {
+    fn new(mut orders: Orders<'a>) -> Self {
+        let n = orders.n;
+        // A longer lag trades nothing either.
+        orders.lag = orders.lag.min(orders.rows());
+        let kept = if orders.weights { orders.lag * n } else { 0 };
+        Self {
+            orders,
+            cash: orders.capital,
+            held: vec![0.0; n],
+            decided: vec![0.0; kept],
+            borrows: orders.costs.rates[3 * n..].iter().any(|&rate| rate > 0.0),
+        }
+    }
+
+    /// Units to hold at a bar, NaN for no order.
+    #[inline(always)]
+    fn wanted(&self, row: usize, asset: usize) -> f64 {
+        let (n, lag) = (self.orders.n, self.orders.lag);
+        if row < lag {
+            f64::NAN
+        } else if self.orders.weights {
+            self.decided[row % lag * n + asset]
+        } else {
+            self.orders.signals[(row - lag) * n + asset]
+        }
+    }
+
+    /// Fee, half-spread and slippage of a trade.
+    fn paid(&self, row: usize, asset: usize, quantity: f64, price: f64) -> [f64; 3] {
+        let (n, costs) = (self.orders.n, &self.orders.costs);
+        let in_table = |table: &[f64]| table[if table.len() > n { row * n } else { 0 } + asset];
+        let size = quantity.abs();
+        let notional = size * price.abs();
+        [
+            costs.rates[asset] * notional + costs.fee_unit[asset] * size,
+            costs.rates[n + asset] * notional + in_table(costs.spread_unit) * size,
+            costs.rates[2 * n + asset] * notional + in_table(costs.impact) * size * size,
+        ]
+    }
+
+    /// Interest on what was short at the bar before.
+    fn borrow(&self, row: usize, before: &[f64]) -> f64 {
+        let rates = &self.orders.costs.rates[3 * self.orders.n..];
+        let short = rates.iter().zip(&self.held).zip(before);
+        let yearly: f64 = short
+            .map(|((rate, held), price)| rate * (-held * price).max(0.0))
+            .fold(0.0, |sum, value| sum + value);
+        yearly * self.orders.costs.elapsed[row]
+    }
+
+    /// Follows the account through a bar; tells of each trade its asset, quantity and costs.
+    #[inline(always)]
+    fn step(
+        &mut self,
+        row: usize,
+        mut traded: impl FnMut(usize, f64, [f64; 3]),
+    ) -> Result<Bar, Error> {
+        let orders = self.orders;
+        let prices = &orders.prices[orders.at(row)];
+        let before = &orders.prices[orders.at(row.saturating_sub(1))];
+        let borrow = if self.borrows {
+            self.borrow(row, before)
+        } else {
+            0.0
+        };
+        self.cash -= borrow;
+        let (mut value, mut gross) = (0.0, 0.0);
+        for (asset, (&price, &last)) in prices.iter().zip(before).enumerate() {
+            let held = self.held[asset];
+            gross += held * (price - last);
+            let wanted = self.wanted(row, asset);
+            let quantity = wanted - held;
+            // Neither no order nor the position that is held already.
+            if quantity.abs() > 0.0 {
+                let paid = self.paid(row, asset, quantity, price);
+                self.cash -= quantity * price + (paid[0] + paid[1] + paid[2]);
+                self.held[asset] = wanted;
+                traded(asset, quantity, paid);
+            }
+            value += self.held[asset] * price;
+        }
+        let equity = self.cash + value;
+        if !equity.is_finite() {
+            let problem = format!("and prices must keep equity finite, got {equity}");
+            return Err(Error::new(format!("signals[{row}]"), problem));
+        }
+        if orders.weights {
+            self.decide(row, equity)?;
+        }
+        Ok(Bar {
+            equity,
+            gross,
+            borrow,
+        })
+    }
+
+    /// Units that are worth the weights at the prices and the equity of the bar.
+    fn decide(&mut self, row: usize, equity: f64) -> Result<(), Error> {
+        let orders = self.orders;
+        let (weights, prices) = (
+            &orders.signals[orders.at(row)],
+            &orders.prices[orders.at(row)],
+        );
+        if equity <= 0.0 && weights.iter().any(|weight| !weight.is_nan()) {
+            let problem = format!("as weights need equity above 0, got {equity}");
+            return Err(Error::new(format!("signals[{row}]"), problem));
+        }
+        let slot = row % orders.lag * orders.n;
+        for (i, (&weight, &price)) in weights.iter().zip(prices).enumerate() {
+            if price <= 0.0 && !weight.is_nan() {
+                let problem = format!("must be positive for a weight, got {price}");
+                return Err(Error::new(format!("prices[{row}, {i}]"), problem));
+            }
+            self.decided[slot + i] = weight * equity / price;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing but the price of the one asset changes in these bars.
+    #[inline(always)]
+    fn quiet(&self, start: usize, bars: usize) -> bool {
+        let orders = &self.orders;
+        if orders.n != 1 || orders.weights || self.borrows || start < orders.lag {
+            return false;
+        }
+        let held = self.held[0];
+        let signals = &orders.signals[start - orders.lag..][..bars];
+        none(signals, |signal| (signal - held).abs() > 0.0)
+    }
+}
+
+/// Trades towards the targets, bar by bar, and keeps the accounts.
+pub fn run_bars(orders: Orders) -> Result<Run, Error> {
+    orders.check()?;
+    // Bad values are named first, as in the reference.
+    run(orders).map_err(|error| orders.refused_value().unwrap_or(error))
+}
+
+fn run(orders: Orders) -> Result<Run, Error> {
+    orders.check_end()?;
+    let rows = orders.rows();
+    let mut account = Account::new(orders);
+    let mut run = Run {
+        positions: Vec::with_capacity(rows * orders.n),
+        accounts: Vec::with_capacity(rows * ACCOUNTS),
+        ..Run::default()
+    };
+    for row in 0..rows {
+        let (places, trades) = (&mut run.places, &mut run.trades);
+        let bar = account.step(row, |asset, quantity, [fee, spread, slippage]| {
+            places.extend([row as i64, asset as i64]);
+            trades.extend([quantity, fee, spread, slippage]);
+        })?;
+        run.positions.extend(&account.held);
+        run.accounts
+            .extend([account.cash, bar.equity, bar.gross, bar.borrow]);
+    }
+    Ok(run)
+}
+
+/// The outcome of `run_bars`, without a column of accounts.
+pub fn bars_summary(orders: Orders) -> Result<Summary, Error> {
+    orders.check()?;
+    let arch = pulp::Arch::new();
+    let found = arch.dispatch(
+        #[inline(always)]
+        || summarise(orders),
+    );
+    found.map_err(|error| orders.refused_value().unwrap_or(error))
+}
+
+#[inline(always)]
+fn summarise(orders: Orders) -> Result<Summary, Error> {
+    orders.check_end()?;
+    let rows = orders.rows();
+    if rows < 3 {
+        let problem = format!("must have at least 3 rows, got {rows}");
+        return Err(Error::new("prices", problem));
+    }
+    let mut account = Account::new(orders);
+    let (mut moments, mut path) = (Moments::default(), None);
+    // The equity before the block, then that of its bars.
+    let (mut equity, mut returns) = ([0.0; BLOCK + 1], [0.0; BLOCK]);
+    for start in (0..rows).step_by(BLOCK) {
+        let bars = BLOCK.min(rows - start);
+        follow(&mut account, start, &mut equity[1..=bars])?;
+        if !none(&equity[1..=bars], |level| level <= 0.0) {
+            let bar = equity[1..=bars]
+                .iter()
+                .position(|&level| level <= 0.0)
+                .unwrap_or(0);
+            let problem = format!("must leave equity above 0, got {}", equity[bar + 1]);
+            return Err(Error::new(format!("signals[{}]", start + bar), problem));
+        }
+        let first = if start == 0 { 1 } else { 0 };
+        let levels = equity[first..=bars].windows(2);
+        for (out, pair) in returns[first..bars].iter_mut().zip(levels) {
+            *out = pair[1] / pair[0] - 1.0;
+        }
+        moments.add(&returns[first..bars], 0.0);
+        path.get_or_insert_with(|| Path::new(equity[1]))
+            .extend(&equity[1 + first..=bars]);
+        equity[0] = equity[bars];
+    }
+    Ok(Summary {
+        equity: equity[0],
+        mean: moments.mean,
+        variance: moments.variance(),
+        depth: path.map_or(0.0, |path| path.fall().depth),
+    })
+}
+
+/// Equity after each of the bars from `start` on.
+#[inline(always)]
+fn follow(account: &mut Account, start: usize, equity: &mut [f64]) -> Result<(), Error> {
+    for (chunk, levels) in equity.chunks_mut(QUIET).enumerate() {
+        let first = start + chunk * QUIET;
+        if account.quiet(first, levels.len()) {
+            let (cash, held) = (account.cash, account.held[0]);
+            let prices = &account.orders.prices[first..first + levels.len()];
+            for (level, price) in levels.iter_mut().zip(prices) {
+                *level = cash + held * price;
+            }
+        } else {
+            for (row, level) in levels.iter_mut().enumerate() {
+                *level = account.step(first + row, |_, _, _| ())?.equity;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// +1 where the mean of the last `fast` prices is above that of the last `slow`, -1 below.
+///
+/// 0 where they are equal, NaN before there are `slow` prices.
+pub fn moving_average_cross(prices: &[f64], fast: usize, slow: usize) -> Result<Vec<f64>, Error> {
+    let warm = prices.len().min(slow - 1);
+    let mut signs = Vec::with_capacity(prices.len());
+    signs.resize(warm, f64::NAN);
+    let mut finite = all(&prices[..warm], f64::is_finite);
+    let arch = pulp::Arch::new();
+    let mut gaps = [0.0; BLOCK];
+    while signs.len() < prices.len() {
+        let start = signs.len();
+        let bars = BLOCK.min(prices.len() - start);
+        let seen = &prices[start + 1 - slow..start + bars];
+        // What is not finite stays in the sums until their block ends.
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                finite &= gap_of_sums(seen, fast, slow, &mut gaps[..bars]);
+                signs.extend(gaps[..bars].iter().map(|&gap| sign(gap)));
+            },
+        );
+    }
+    if finite {
+        return Ok(signs);
+    }
+    Err(match prices.iter().position(|price| !price.is_finite()) {
+        Some(place) => {
+            let problem = format!("must be finite, got {}", prices[place]);
+            Error::new(format!("prices[{place}]"), problem)
+        }
+        None => Error::new("prices", "must have finite sums"),
+    })
+}
+
+/// The difference of the means times `fast * slow`, which is exact for whole ticks.
+///
+/// Returns whether the last one is finite.
+#[inline(always)]
+fn gap_of_sums(prices: &[f64], fast: usize, slow: usize, gaps: &mut [f64]) -> bool {
+    // From the first price of the block: equal prices have equal means, to the last digit.
+    let base = prices[slow - 1];
+    let sum = |window: &[f64]| window.iter().map(|price| price - base).sum::<f64>();
+    let (f, s) = (fast as f64, slow as f64);
+    let now = prices[slow..].iter();
+    let pasts = prices[slow - fast..].iter().zip(prices);
+    for ((out, price), (past, farther)) in gaps[1..].iter_mut().zip(now).zip(pasts) {
+        *out = s * (price - past) - f * (price - farther);
+    }
+    gaps[0] = s * sum(&prices[slow - fast..slow]) - f * sum(&prices[..slow]);
+    accumulate(gaps);
+    gaps[gaps.len() - 1].is_finite()
+}
+
+/// Running sums, in four parts at a time: each addition waits for the one before it.
+#[inline(always)]
+fn accumulate(values: &mut [f64]) {
+    let part = values.len() / PARTS;
+    let (parts, rest) = values.split_at_mut(part * PARTS);
+    let (first, second) = parts.split_at_mut(2 * part);
+    let ((a, b), (c, d)) = (first.split_at_mut(part), second.split_at_mut(part));
+    let mut sums = [0.0; PARTS];
+    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+        for (sum, value) in sums.iter_mut().zip([a, b, c, d]) {
+            *sum += *value;
+            *value = *sum;
+        }
+    }
+    let mut before = 0.0;
+    for (part, sum) in parts.chunks_exact_mut(part.max(1)).zip(sums) {
+        part.iter_mut().for_each(|value| *value += before);
+        before += sum;
+    }
+    for value in rest {
+        before += *value;
+        *value = before;
+    }
+}
+
+#[inline(always)]
+fn sign(value: f64) -> f64 {
+    let above = if value > 0.0 { 1.0 } else { 0.0 };
+    let below = if value < 0.0 { 1.0 } else { 0.0 };
+    above - below
+}
