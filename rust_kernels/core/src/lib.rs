@@ -3,9 +3,9 @@
 mod error;
 
 pub mod arbitrage;
+pub mod backtest;
 pub mod market_making;
 pub mod matching;
-pub mod backtest;
 pub mod meanrev;
 pub mod metrics;
 pub mod orderbook;

@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 
 mod arbitrage;
 mod arrays;
+mod backtest;
 mod market_making;
 mod matching;
-mod backtest;
 mod meanrev;
 mod metrics;
 mod orderbook;

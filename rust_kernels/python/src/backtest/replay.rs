@@ -27,7 +27,9 @@ type Tables<'py> = (
 /// Events as the words that they consist of, five each; strided ones are copied.
 fn words<'py>(events: &Bound<'py, PyAny>) -> PyResult<Words<'py>> {
     let py = events.py();
-    let dtype = py.import("labkit.reference._events")?.getattr("EVENT_DTYPE")?;
+    let dtype = py
+        .import("labkit.reference._events")?
+        .getattr("EVENT_DTYPE")?;
     let array = py.import("numpy")?.getattr("ndarray")?;
     if !events.is_instance(&array)? {
         return Err(PyTypeError::new_err(format!(
