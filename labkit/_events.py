@@ -6,6 +6,7 @@ an `Instrument` says what a tick and a lot are worth.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "align_clock",
     "best_quotes",
     "from_hftbacktest",
+    "recording",
     "to_hftbacktest",
 ]
 
@@ -153,11 +155,63 @@ class Recording:
         view.flags.writeable = False
         object.__setattr__(self, "events", view)
 
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, instrument: Instrument) -> Recording:
+        """Events from a table with the columns of EVENT_DTYPE.
+
+        Raises
+        ------
+        ValueError
+            A column is missing, or holds what its type cannot carry.
+        """
+        events = np.zeros(len(frame), EVENT_DTYPE)
+        for name in EVENT_DTYPE.names:
+            if name not in frame.columns:
+                raise ValueError(f"frame has no column {name!r}")
+            column = frame[name].to_numpy()
+            events[name] = column
+            if column.dtype.kind not in "iu" or (events[name] != column).any():
+                raise ValueError(f"frame[{name!r}] must hold integers of {EVENT_DTYPE[name]}")
+        return cls(instrument, events)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The events as a table, one column a field."""
+        return pd.DataFrame({name: self.events[name] for name in EVENT_DTYPE.names})
+
     def __len__(self) -> int:
         return len(self.events)
 
     def __repr__(self) -> str:
         return f"Recording({self.instrument.symbol}, {len(self)} events)"
+
+
+def recording(tables: Mapping[str, pd.DataFrame]) -> Recording:
+    """The recording that a data set holds.
+
+    Parameters
+    ----------
+    tables : Dataset or mapping
+        Tables ``events`` (the columns of EVENT_DTYPE) and ``markets`` (one row: index `symbol`,
+        columns `tick_size` and `lot_size`).
+
+    Raises
+    ------
+    ValueError
+        There is more than one market, or the events are refused.
+
+    Examples
+    --------
+    >>> markets = pd.DataFrame({"tick_size": [0.01], "lot_size": [0.001]}, index=["SIM/USD"])
+    >>> events = pd.DataFrame([[0, 5, 100, 3, 4, 1]], columns=EVENT_DTYPE.names)
+    >>> recording({"events": events, "markets": markets})
+    Recording(SIM/USD, 1 events)
+    """
+    markets = tables["markets"]
+    if len(markets) != 1:
+        raise ValueError(f"tables['markets'] must have one row, got {list(markets.index)}")
+    (row,) = markets.itertuples()
+    instrument = Instrument(str(row.Index), float(row.tick_size), float(row.lot_size))
+    return Recording.from_frame(tables["events"], instrument)
 
 
 def best_quotes(recording: Recording) -> pd.DataFrame:

@@ -11,20 +11,26 @@ A reader takes the files of a set as `{name: bytes}` (uncompressed) and returns 
     side         str     "bid" or "ask"
     price, size  float64 quote per base, base units; size 0 removes the level
 
+Sessions for replay hold depth and trades of one symbol in whole ticks and lots: the columns of
+`labkit.backtest.EVENT_DTYPE`, in order of receipt.
+
 Daily series come out with a DatetimeIndex in ascending order, one column a series, NaN where there
 is no value.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import zipfile
 from collections.abc import Mapping
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 
+from labkit._events import CLEAR, DEPTH, EVENT_DTYPE, SNAPSHOT, TRADE
 from labkit.errors import SequenceGap
 
 __all__ = ["READERS"]
@@ -93,6 +99,119 @@ def poloniex_book_lv2(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
     return {"events": pd.DataFrame(rows, columns=EVENT_COLUMNS), "markets": markets}
 
 
+class _BinanceStream:
+    """One symbol's combined stream, from the message that its REST snapshot makes usable."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int, str, str, int, int]] = []
+        self.quotes: list[tuple[int, int, int, str, str, str, str]] = []
+        self.symbol = ""
+        self.waiting: list[tuple[int, dict]] = []  # depth received before the snapshot
+        self.last_id: int | None = None
+        self.chained = False
+
+    def snapshot(self, local_ns: int, book: dict) -> None:
+        """Starts the book; messages received before it count from its receipt on."""
+        self.last_id = book["lastUpdateId"]
+        older = [data for _, data in self.waiting if data["u"] <= self.last_id]
+        stamp = (older or [data for _, data in self.waiting])[-1 if older else 0]
+        exchange_ns = stamp.get("T", stamp["E"]) * 1_000_000
+        self.rows.append((exchange_ns, local_ns, "0", "0", CLEAR, 0))
+        for side, name in ((1, "bids"), (-1, "asks")):
+            for price, size in book[name]:
+                self.rows.append((exchange_ns, local_ns, price, size, SNAPSHOT, side))
+        for _, data in self.waiting:
+            self.depth(local_ns, data)
+        self.waiting.clear()
+
+    def depth(self, local_ns: int, data: dict) -> None:
+        if self.last_id is None:
+            self.waiting.append((local_ns, data))
+            return
+        if data["u"] <= self.last_id:
+            return
+        # Spot numbers every change, futures name the message before; both bridge the snapshot.
+        follows = data["pu"] == self.last_id if "pu" in data else data["U"] == self.last_id + 1
+        if not (follows if self.chained else data["U"] <= self.last_id + 1):
+            raise SequenceGap(
+                f"{self.symbol}: message {data['U']} to {data['u']} follows {self.last_id}"
+            )
+        self.last_id, self.chained = data["u"], True
+        exchange_ns = data.get("T", data["E"]) * 1_000_000
+        for side, name in ((1, "b"), (-1, "a")):
+            for price, size in data[name]:
+                self.rows.append((exchange_ns, local_ns, price, size, DEPTH, side))
+
+    def message(self, local_ns: int, packet: dict) -> None:
+        if "lastUpdateId" in packet:
+            self.snapshot(local_ns, packet)
+            return
+        data = packet["data"]
+        self.symbol = data["s"]
+        kind = packet["stream"].partition("@")[2]
+        if kind.startswith("depth"):
+            self.depth(local_ns, data)
+        elif self.last_id is None:
+            return
+        elif kind == "trade":
+            side = -1 if data["m"] else 1
+            row = (data["T"] * 1_000_000, local_ns, data["p"], data["q"], TRADE, side)
+            self.rows.append(row)
+        elif kind == "bookTicker":
+            time_ns = data["T"] * 1_000_000 if "T" in data else -1
+            prices = (data["b"], data["B"], data["a"], data["A"])
+            self.quotes.append((time_ns, local_ns, data["u"], *prices))
+
+
+def _places(numbers: pd.Series) -> int:
+    """Most decimal places among distinct decimal texts."""
+    return int(numbers.str.rstrip("0").str.partition(".")[2].str.len().max())
+
+
+def _whole(numbers: pd.Series, places: int) -> np.ndarray:
+    """Decimal texts in units of their last place, exactly."""
+    codes, texts = pd.factorize(numbers)
+    return np.array([int(Decimal(text).scaleb(places)) for text in texts])[codes]
+
+
+def binance_stream(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
+    """Raw Binance combined stream of one symbol, `<local ns> <JSON>` a line, gzip.
+
+    Tables `events`, `markets`, and `quotes` (the venue's own best quotes; `exchange_ns` is -1
+    where the venue gives no time). What came before the REST snapshot is used only as far as it
+    bridges it.
+
+    Raises
+    ------
+    SequenceGap
+        A depth message is missing.
+    ValueError
+        There is no snapshot.
+    """
+    (content,) = files.values()
+    stream = _BinanceStream()
+    for line in gzip.decompress(content).splitlines():
+        stamp, _, frame = line.partition(b" ")
+        stream.message(int(stamp), json.loads(frame))
+    if stream.last_id is None:
+        raise ValueError("files: the recording holds no snapshot of the book")
+    events = pd.DataFrame(stream.rows, columns=EVENT_DTYPE.names)
+    places = {name: _places(events[name].drop_duplicates()) for name in ("price", "size")}
+    for name, digits in places.items():
+        events[name] = _whole(events[name], digits)
+    names = ["exchange_ns", "local_ns", "update_id", "bid", "bid_size", "ask", "ask_size"]
+    quotes = pd.DataFrame(stream.quotes, columns=names)
+    for name in names[3:]:
+        quotes[name] = _whole(quotes[name], places["size" if "size" in name else "price"])
+    symbol = f"{stream.symbol.removesuffix('USDT')}/USDT"
+    grid = {
+        f"{word}_size": float(Decimal(1).scaleb(-places[name]))
+        for word, name in (("tick", "price"), ("lot", "size"))
+    }
+    markets = pd.DataFrame(grid, index=pd.Index([symbol], name="symbol"))
+    return {"events": events, "markets": markets, "quotes": quotes}
+
+
 def parquet_tables(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
     """One table for each Parquet file, under the file's stem."""
     return {
@@ -157,6 +276,7 @@ def quarterly_csv(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
 
 
 READERS = {
+    "binance_stream": binance_stream,
     "ecb_reference_rates": ecb_reference_rates,
     "fed_h15": fed_h15,
     "parquet_tables": parquet_tables,

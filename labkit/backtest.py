@@ -18,6 +18,7 @@ from labkit._events import (
     align_clock,
     best_quotes,
     from_hftbacktest,
+    recording,
     to_hftbacktest,
 )
 from labkit._replay import (
@@ -59,6 +60,7 @@ __all__ = [
     "align_clock",
     "best_quotes",
     "from_hftbacktest",
+    "recording",
     "replay",
     "to_hftbacktest",
 ]

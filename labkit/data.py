@@ -71,6 +71,7 @@ class Entry(_Strict):
     checks: str = ""
     defects: list[str] = []
     package: str | None = None  # the installed package that carries the files, where one does
+    folder: str | None = None  # the mirror's folder, where it is not the name of the set
     reader: str
     files: list[DataFile] = Field(min_length=1)
 
@@ -108,7 +109,7 @@ def _folders(name: str, entry: Entry) -> Iterator[tuple[str, Path]]:
     yield "cache", cache_folder() / name
     mirror = os.environ.get("LABKIT_DATA_MIRROR")
     if mirror:
-        yield "mirror", Path(mirror).expanduser() / name
+        yield "mirror", Path(mirror).expanduser() / (entry.folder or name)
 
 
 def locate(name: str) -> tuple[str, list[Path]] | None:
@@ -329,12 +330,13 @@ def fetch(name: str, *, progress: bool = False) -> list[Path]:
     for file in entry.files:
         if file.url is None:
             _missing(name, f"the registry gives no address for {file.name}")
+        target = cache_folder() / name / file.name
         try:
             path = pooch.retrieve(
                 file.url,
                 known_hash=f"sha256:{file.sha256}",
-                fname=file.name,
-                path=cache_folder() / name,
+                fname=target.name,
+                path=target.parent,
                 progressbar=progress,
             )
         except ValueError as error:
@@ -384,7 +386,7 @@ def catalogue() -> pd.DataFrame:
     for name, entry in _registry().items():
         found = locate(name)
         rows[name] = {
-            **entry.model_dump(exclude={"files", "defects", "package"}),
+            **entry.model_dump(exclude={"files", "defects", "package", "folder"}),
             "package": entry.package or "",
             "defects": "; ".join(entry.defects),
             "sha256": ", ".join(file.sha256 for file in entry.files),

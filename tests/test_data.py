@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import http.server
+import json
 import os
 import threading
 
@@ -10,6 +11,7 @@ import pytest
 from scipy.linalg import null_space
 
 from labkit import _readers, data
+from labkit._events import DEPTH, SNAPSHOT, recording
 from labkit.errors import DataCorrupt, DataUnavailable, SequenceGap
 
 REAL = "poloniex_triangle_20220821"
@@ -394,3 +396,104 @@ def test_a_basket_takes_whole_numbers_only(name, value):
 def test_a_basket_takes_numbers_only(name):
     with pytest.raises(TypeError, match=f"^{name} must be a number"):
         data.simulate_basket(1, **{name: "5"})
+
+
+def depth(first, last, bids, asks, event_ms, pu=None):
+    data = {"e": "depthUpdate", "E": event_ms, "s": "BTCUSDT", "U": first, "u": last}
+    data |= {"b": bids, "a": asks} | ({} if pu is None else {"pu": pu, "T": event_ms - 1})
+    return {"stream": "btcusdt@depth@100ms", "data": data}
+
+
+def trade(price, size, maker, event_ms):
+    data = {"s": "BTCUSDT", "p": price, "q": size, "m": maker, "E": event_ms, "T": event_ms - 1}
+    return {"stream": "btcusdt@trade", "data": data}
+
+
+BOOK = {"lastUpdateId": 20, "bids": [["100.10", "1.5"]], "asks": [["100.30", "2.25"]]}
+TICKER = {"u": 24, "s": "BTCUSDT", "b": "100.20", "B": "0.50", "a": "100.30", "A": "2.25"}
+STREAM = [
+    trade("100.10", "9.0", True, 999),  # before there is a book
+    depth(11, 15, [["100.10", "7.0"]], [], 1000),  # older than the snapshot
+    depth(16, 22, [["100.20", "0.50"]], [], 1100),  # bridges it
+    BOOK,
+    trade("100.20", "0.25", True, 1150),
+    {"stream": "btcusdt@bookTicker", "data": TICKER},
+    depth(23, 25, [["100.20", "0.0"]], [["100.30", "1.00"]], 1200),
+]
+
+
+def binance(messages):
+    lines = [f"{10**9 + n} {json.dumps(message)}" for n, message in enumerate(messages)]
+    return _readers.binance_stream({"x": gzip.compress("\n".join(lines).encode())})
+
+
+def test_binance_reader_starts_with_the_snapshot_and_what_bridges_it():
+    tables = binance(STREAM)
+    rows = tables["events"].to_numpy().tolist()
+    ms, receipt = 10**6, 10**9
+    assert rows == [
+        [1000 * ms, receipt + 3, 0, 0, 3, 0],
+        [1000 * ms, receipt + 3, 1001, 150, 4, 1],
+        [1000 * ms, receipt + 3, 1003, 225, 4, -1],
+        [1100 * ms, receipt + 3, 1002, 50, 1, 1],
+        [1149 * ms, receipt + 4, 1002, 25, 2, -1],
+        [1200 * ms, receipt + 6, 1002, 0, 1, 1],
+        [1200 * ms, receipt + 6, 1003, 100, 1, -1],
+    ]
+    assert tables["markets"].loc["BTC/USDT"].to_dict() == {"tick_size": 0.1, "lot_size": 0.01}
+    quote = tables["quotes"].to_numpy().tolist()
+    assert quote == [[-1, receipt + 5, 24, 1002, 50, 1003, 225]]
+
+
+@pytest.mark.parametrize(
+    "break_at, message",
+    [(2, depth(22, 23, [], [], 1100)), (6, depth(24, 25, [], [], 1200))],
+    ids=["nothing bridges the snapshot", "a message is lost"],
+)
+def test_binance_reader_refuses_a_gap(break_at, message):
+    with pytest.raises(SequenceGap, match="BTCUSDT: message"):
+        binance([*STREAM[:break_at], message, *STREAM[break_at + 1 :]])
+
+
+def test_binance_reader_follows_the_chain_of_futures():
+    futures = [
+        depth(16, 22, [["100.20", "0.50"]], [], 1100, pu=15),
+        BOOK,
+        depth(40, 45, [["100.20", "0.0"]], [], 1200, pu=22),
+    ]
+    events = binance(futures)["events"]
+    assert events["exchange_ns"].iloc[-1] == 1199 * 10**6  # T, not E
+    with pytest.raises(SequenceGap):
+        binance([*futures, depth(46, 50, [], [], 1300, pu=22)])
+
+
+def test_binance_reader_needs_a_snapshot():
+    with pytest.raises(ValueError, match="no snapshot"):
+        binance([message for message in STREAM if message is not BOOK])
+
+
+@pytest.mark.real_data("binance_spot_btcusdt_20240808")
+def test_the_binance_book_agrees_with_the_venues_own_quotes():
+    tables = data.load("binance_spot_btcusdt_20240808")
+    session = recording(tables)
+    assert len(session) == 135_830
+    assert session.instrument.tick_size == 0.01
+    book = {1: {}, -1: {}}
+    seen, crossed, agree = 0, 0, 0
+    events = tables["events"]
+    levels = events[events["kind"].isin([DEPTH, SNAPSHOT])]
+    quotes = tables["quotes"].set_index("local_ns").sort_index()
+    for local_ns, rows in levels.groupby("local_ns", sort=True):
+        for side, price, size in zip(rows["side"], rows["price"], rows["size"], strict=True):
+            book[side].pop(price, None)
+            if size:
+                book[side][price] = size
+        bid, ask = max(book[1]), min(book[-1])
+        crossed += bid >= ask
+        row = quotes.index.searchsorted(local_ns) - 1  # the venue's last quote before the message
+        if row >= 0:
+            seen += 1
+            agree += (bid, ask) == (quotes["bid"].iloc[row], quotes["ask"].iloc[row])
+    assert crossed == 0
+    assert seen == 3_448
+    assert agree >= 3_446  # measured: all but two messages

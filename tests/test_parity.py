@@ -584,9 +584,9 @@ def markets(draw, most=60):
     return market_events(
         column(st.integers(0, 20)),
         column(st.integers(0, 30)),
-        column(st.integers(95, 105) | st.sampled_from([1, 40, 2**21, 2**40])),
+        column(st.integers(97, 103) | st.sampled_from([1, 40, 2**21, 2**40])),
         column(st.integers(0, 6)),
-        column(st.sampled_from([1, 1, 1, 1, 1, 2, 2, 2, 3, 4])),
+        column(st.sampled_from([1, 1, 1, 1, 2, 2, 2, 2, 3, 4])),
         column(st.sampled_from([1, -1])),
     )
 
