@@ -553,3 +553,292 @@ def test_strided_pencils_are_read_by_index():
     wide = rng.normal(size=(8, 8))
     predicted, covariance = wide @ wide.T, np.eye(8) * 2
     assert_same_search("greedy_path", predicted[::2, ::2], np.asfortranarray(covariance[::2, ::2]))
+
+
+# Replay
+
+QUEUES = ["risk_averse", "power", "power2", "power3", "log", "log2"]
+
+
+def market_events(gaps, delays, prices, sizes, kinds, sides):
+    """Events of a narrow market, received in order, happened in any."""
+    events = np.zeros(len(gaps), reference.backtest.EVENT_DTYPE)
+    happened = np.cumsum(gaps) + 100
+    events["local_ns"] = np.maximum.accumulate(happened + delays)
+    events["exchange_ns"] = happened
+    events["kind"] = kinds
+    trade, clear = events["kind"] == 2, events["kind"] == 3
+    events["side"] = np.where(clear & (np.array(sizes) == 0), 0, sides)
+    events["price"] = np.where(clear, np.array(prices) % 3 * 33, prices)
+    events["size"] = np.where(trade, np.array(sizes) + 1, sizes)
+    return events
+
+
+@st.composite
+def markets(draw, most=60):
+    n = draw(st.integers(0, most))
+
+    def column(values):
+        return draw(st.lists(values, min_size=n, max_size=n))
+
+    return market_events(
+        column(st.integers(0, 20)),
+        column(st.integers(0, 30)),
+        column(st.integers(97, 103) | st.sampled_from([1, 40, 2**21, 2**40])),
+        column(st.integers(0, 6)),
+        column(st.sampled_from([1, 1, 1, 1, 2, 2, 2, 2, 3, 4])),
+        column(st.sampled_from([1, -1])),
+    )
+
+
+@st.composite
+def latencies(draw):
+    n = draw(st.integers(1, 4))
+    times = np.sort(draw(hnp.arrays(np.int64, n, elements=st.integers(0, 900))))
+    entry = draw(hnp.arrays(np.int64, n, elements=st.integers(-1, 60)))
+    trip = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 99)))
+    back = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 60)))
+    return np.column_stack([times, entry, trip]), np.column_stack([times, back])
+
+
+@st.composite
+def replays(draw):
+    entry, response = draw(latencies())
+    return (
+        draw(markets()),
+        draw(st.integers(0, 9)),
+        entry,
+        response,
+        draw(st.booleans()),
+        draw(st.sampled_from(QUEUES)),
+        draw(st.sampled_from([0.5, 1.0, 2.0, 3.0])),
+        draw(st.sampled_from([1.0, 0.01])),
+        draw(st.booleans()),
+        draw(st.sampled_from([0, 7, 40])),
+        draw(st.sampled_from([0, 0, 25])),
+    )
+
+
+@st.composite
+def quoters(draw):
+    rows, most = draw(st.integers(1, 2)), draw(st.integers(0, 3))
+    shape = (rows, 2 * most + 1)
+    ticks = st.sampled_from([0.25, 0.5, 1.0, 1.7, 3.0, math.nan])
+    bids, asks = (draw(hnp.arrays(np.float64, shape, elements=ticks)) for _ in range(2))
+    bids[:, -1] = asks[:, 0] = np.nan
+    times = np.array([150, 400])[:rows]
+    table = draw(
+        hnp.arrays(
+            np.float64, st.sampled_from([(0, 0), (1, 2), (3, 3)]), elements=st.floats(-1.5, 1.5)
+        )
+    )
+    return bids, asks, times, draw(st.integers(1, 4)), table
+
+
+@given(markets(200))
+def test_best_quotes_are_the_same(events):
+    assert_same("best_quotes", events)
+
+
+@settings(max_examples=300)
+@given(replays(), quoters())
+def test_replays_of_the_quoter_are_the_same(arguments, quoter):
+    assert_same("replay", *arguments, *quoter)
+
+
+def driven(module, arguments, actions):
+    """A replay driven from outside, and all that it showed on the way."""
+    engine = module.ReplayEngine(*arguments)
+    seen, sent = [], iter(actions)
+    while engine.advance():
+        live = engine.live_orders()
+        seen.append((engine.time_ns, engine.position, engine.cash, engine.traded, engine.quotes))
+        seen.append((engine.received, engine.size_at(1, 99), engine.size_at(-1, 2**40)))
+        seen.append(live.tolist())
+        assert live.shape[1] == 8
+        for side, price, size, kind, at in [a for a in (next(sent, None),) if a is not None]:
+            seen.append(engine.submit(side, 0 if kind == 3 and size > 3 else price, size, kind))
+            for order in live[at : at + 1]:
+                try:
+                    engine.cancel(int(order[0]))
+                except ValueError as error:
+                    seen.append(str(error))
+    assert not engine.advance()
+    return seen, engine.results()
+
+
+@settings(max_examples=200)
+@given(
+    replays(),
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, -1]),
+            st.integers(94, 106) | st.just(2**30),
+            st.integers(1, 9),
+            st.integers(0, 3),
+            st.integers(0, 3),
+        ),
+        max_size=25,
+    ),
+)
+def test_driven_replays_are_the_same(arguments, actions):
+    (seen, results), (expected, tables) = (
+        driven(module, arguments, actions) for module in (_kernels, reference)
+    )
+    assert seen == expected
+    for a, b in zip(results, tables, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_array_equal(a, b)
+
+
+def replay_arguments(**changes):
+    events = market_events([0, 5, 5], [9, 9, 9], [99, 101, 99], [5, 5, 2], [1, 1, 2], [1, -1, -1])
+    arguments = {
+        "events": events,
+        "feed_ns": 0,
+        "entry": np.array([[0, 1, 2]]),
+        "response": np.array([[0, 1]]),
+        "interpolate": False,
+        "queue": "power",
+        "exponent": 1.0,
+        "unit": 1.0,
+        "partial_fills": True,
+        "interval_ns": 5,
+        "sample_ns": 0,
+        "bid_offset": np.array([[1.0, 1.0, np.nan]]),
+        "ask_offset": np.array([[np.nan, 1.0, 1.0]]),
+        "times": np.array([0]),
+        "order_size": 1,
+        "adjustment": np.empty((0, 0)),
+    }
+    return {**arguments, **changes}.values()
+
+
+def changed_event(row, **fields):
+    events = next(iter(replay_arguments())).copy()
+    for name, value in fields.items():
+        events[name][row] = value
+    return events
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("events", [1], TypeError),
+        ("events", np.zeros(3), TypeError),
+        ("events", changed_event(0).reshape(1, 3), ValueError),
+        ("events", changed_event(1, exchange_ns=-1), ValueError),
+        ("events", changed_event(1, exchange_ns=2**62), ValueError),
+        ("events", changed_event(2, local_ns=0), ValueError),
+        ("events", changed_event(2, local_ns=2**62), ValueError),
+        ("events", changed_event(0, kind=0), ValueError),
+        ("events", changed_event(0, kind=5), ValueError),
+        ("events", changed_event(0, side=0), ValueError),
+        ("events", changed_event(0, side=2), ValueError),
+        ("events", changed_event(0, size=-1), ValueError),
+        ("events", changed_event(2, size=0), ValueError),
+        ("events", changed_event(0, size=2**53), ValueError),
+        ("events", changed_event(0, price=0), ValueError),
+        ("events", changed_event(0, price=2**53), ValueError),
+        ("events", changed_event(2, exchange_ns=150), ValueError),
+        ("feed_ns", -1, ValueError),
+        ("feed_ns", 2**53, ValueError),
+        ("feed_ns", 2**70, ValueError),
+        ("feed_ns", 1.0, TypeError),
+        ("entry", [[0, 1, 2]], TypeError),
+        ("entry", np.array([[0, 1]]), ValueError),
+        ("entry", np.empty((0, 3), np.int64), ValueError),
+        ("entry", np.array([[0, -2, 2]]), ValueError),
+        ("entry", np.array([[0, 1, -1]]), ValueError),
+        ("entry", np.array([[0, 2**53, 1]]), ValueError),
+        ("entry", np.array([[5, 1, 1], [4, 1, 1]]), ValueError),
+        ("entry", np.array([[2**62, 1, 1]]), ValueError),
+        ("response", np.array([[0, -1]]), ValueError),
+        ("response", np.array([[0, 1], [1, 1]], np.int32), TypeError),
+        ("queue", "fifo", ValueError),
+        ("exponent", 0.0, ValueError),
+        ("exponent", "1", TypeError),
+        ("unit", math.nan, ValueError),
+        ("interval_ns", -1, ValueError),
+        ("sample_ns", -1, ValueError),
+        ("sample_ns", None, TypeError),
+        ("bid_offset", np.array([1.0]), ValueError),
+        ("bid_offset", np.array([[1.0, 1.0, 1.0]]), ValueError),
+        ("bid_offset", np.array([[np.inf, 1.0, np.nan]]), ValueError),
+        ("ask_offset", np.array([[1.0, 1.0, 1.0]]), ValueError),
+        ("ask_offset", np.array([[np.nan, np.nan]]), ValueError),
+        ("ask_offset", np.array([[np.nan, -1.0, 1.0]]), ValueError),
+        ("times", np.array([0, 1]), ValueError),
+        ("times", np.array([0.0]), TypeError),
+        ("order_size", 0, ValueError),
+        ("order_size", 2**53, ValueError),
+        ("order_size", 1.5, TypeError),
+        ("adjustment", np.array([[np.nan]]), ValueError),
+        ("adjustment", np.array([1.0]), ValueError),
+    ],
+)
+def test_bad_replays_are_refused_alike(name, value, error):
+    for raised in both("replay", *replay_arguments(**{name: value})):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "times", "argument"),
+    [((2, 1), [5, 5], "times[1]"), ((0, 1), [], "bid_offset"), ((1, 2), [5], "bid_offset")],
+)
+def test_rows_of_a_quoter_are_asked_for_alike(shape, times, argument):
+    rows = {
+        "bid_offset": np.full(shape, np.nan),
+        "ask_offset": np.full(shape, np.nan),
+        "times": np.array(times, np.int64),
+    }
+    for raised in both("replay", *replay_arguments(**rows)):
+        assert type(raised) is ValueError
+        assert str(raised).startswith(argument)
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "error"),
+    [
+        ("submit", (2, 99, 1, 0), ValueError),
+        ("submit", (1.0, 99, 1, 0), TypeError),
+        ("submit", (1, 0, 1, 0), ValueError),
+        ("submit", (1, 99.0, 1, 0), TypeError),
+        ("submit", (1, 2**53, 1, 0), ValueError),
+        ("submit", (1, 99, 0, 0), ValueError),
+        ("submit", (1, 99, 2**53, 0), ValueError),
+        ("submit", (1, 99, 1, 4), ValueError),
+        ("submit", (1, 99, 1, -1), ValueError),
+        ("cancel", (1,), ValueError),
+        ("size_at", (0, 99), ValueError),
+    ],
+)
+def test_bad_actions_are_refused_alike(action, arguments, error):
+    words = {"cancel": ["order_id"]}.get(action, ["side", "price", "size", "kind"])
+    for module in (_kernels, reference):
+        engine = module.ReplayEngine(*list(replay_arguments())[:11])
+        assert engine.advance()
+        with pytest.raises(error) as raised:
+            getattr(engine, action)(*arguments)
+        assert str(raised.value).split()[0] in words
+
+
+def test_value_that_does_not_fit_is_refused_alike():
+    huge = 2**52
+    events = market_events([0, 9, 9], [0, 0, 0], [huge, huge, 1], [0, 1, 1], [1, 1, 1], [1, -1, 1])
+    events["size"][1] = huge
+    for module in (_kernels, reference):
+        engine = module.ReplayEngine(*list(replay_arguments(events=events, interval_ns=1))[:11])
+        while engine.time_ns < 111:
+            assert engine.advance()
+        engine.submit(1, 0, huge, 3)
+        with pytest.raises(ValueError, match=r"^events must trade less"):
+            while engine.advance():
+                pass
+
+
+def test_strided_events_are_read_by_index():
+    arguments = list(replay_arguments())
+    arguments[0] = np.repeat(arguments[0], 2)[::2]
+    assert_same("replay", *arguments)
