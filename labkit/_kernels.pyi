@@ -1,4 +1,4 @@
-from typing import SupportsFloat, SupportsIndex
+from typing import Self, SupportsFloat, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,7 @@ def swap_subset(
     support: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], float]: ...
 
+@final
 class MatchingEngine:
     def __new__(
         cls,
@@ -88,7 +89,7 @@ class MatchingEngine:
         side: NDArray[np.int8],
         price: NDArray[np.int64],
         size: NDArray[np.int64],
-    ) -> MatchingEngine: ...
+    ) -> Self: ...
     def process(
         self,
         time_ns: NDArray[np.int64],
