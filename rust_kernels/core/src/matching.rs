@@ -168,6 +168,7 @@ pub struct Events {
 }
 
 impl Events {
+    #[inline(always)]
     fn push(&mut self, time_ns: i64, price: i64, size: i64, kind: u8, side: i8) {
         self.time_ns.push(time_ns);
         self.price.push(price);
@@ -366,30 +367,33 @@ impl Side {
 /// Order indices by id. Ids never leave, so open addressing needs no tombstones.
 #[derive(Debug, Clone)]
 struct Index {
+    /// Id and one more than the index; 0 where nothing is.
     slots: Vec<(i64, u32)>,
     taken: usize,
 }
 
 impl Index {
     fn new(capacity: usize) -> Self {
-        let slots = vec![(0, NONE); (2 * capacity).next_power_of_two().max(16)];
+        let slots = vec![(0, 0); (2 * capacity).next_power_of_two().max(16)];
         Self { slots, taken: 0 }
     }
 
     /// The slot that holds the id, or the free one that would.
+    #[inline(always)]
     fn slot(&self, id: i64) -> usize {
         // Ids that follow each other stay neighbours; the multiple spreads those that differ above.
         let spread = (id >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
         let mask = self.slots.len() - 1;
         let mut slot = id.wrapping_add(spread) as usize & mask;
-        while self.slots[slot].1 != NONE && self.slots[slot].0 != id {
+        while self.slots[slot].1 != 0 && self.slots[slot].0 != id {
             slot = (slot + 1) & mask;
         }
         slot
     }
 
-    fn get(&self, id: i64) -> u32 {
-        self.slots[self.slot(id)].1
+    #[inline(always)]
+    fn get(&self, id: i64) -> Option<u32> {
+        self.slots[self.slot(id)].1.checked_sub(1)
     }
 
     /// Makes room for `more` ids.
@@ -398,19 +402,20 @@ impl Index {
             return;
         }
         let mut larger = Self::new(self.taken + more);
-        for &(id, order) in self.slots.iter().filter(|slot| slot.1 != NONE) {
+        for &(id, next) in self.slots.iter().filter(|slot| slot.1 != 0) {
             let slot = larger.slot(id);
-            larger.slots[slot] = (id, order);
+            larger.slots[slot] = (id, next);
         }
         self.slots = larger.slots;
     }
 
-    fn insert(&mut self, id: i64, order: u32) {
+    #[inline(always)]
+    fn insert(&mut self, id: i64, index: u32) {
         if 2 * self.taken >= self.slots.len() {
             self.reserve(self.slots.len() / 2 + 1);
         }
         let slot = self.slot(id);
-        self.slots[slot] = (id, order);
+        self.slots[slot] = (id, index + 1);
         self.taken += 1;
     }
 }
@@ -442,7 +447,7 @@ impl Engine {
             let (id, side, price, size) = (id[row], side[row], price[row], size[row]);
             let refuse =
                 |name: &str, problem: String| Err(Error::new(format!("{name}[{row}]"), problem));
-            if engine.index.get(id) != NONE {
+            if engine.index.get(id).is_some() {
                 return refuse("id", format!("must be new, got {id} twice"));
             }
             if side.unsigned_abs() != 1 {
@@ -487,54 +492,41 @@ impl Engine {
         self.index.reserve(entering);
         let mut tape = Tape::new(n + n / 4);
         let mut statuses = Statuses {
-            state: Vec::with_capacity(n),
-            reason: Vec::with_capacity(n),
-            submitted: Vec::with_capacity(n),
-            filled: Vec::with_capacity(n),
-            resting: Vec::with_capacity(n),
-            cancelled: Vec::with_capacity(n),
+            state: vec![ACCEPTED; n],
+            reason: vec![NO_REASON; n],
+            submitted: vec![0; n],
+            filled: vec![0; n],
+            resting: vec![0; n],
+            cancelled: vec![0; n],
         };
         let first = self.orders.len();
         for row in 0..n {
-            statuses
-                .reason
-                .push(self.request(requests.row(row), &mut tape));
+            let reason = self.request(requests.row(row), &mut tape);
+            if reason != NO_REASON {
+                statuses.state[row] = REJECTED;
+                statuses.reason[row] = reason;
+            }
         }
         // Orders were entered in the order of the requests that were not refused.
         let mut entered = self.orders[first..].iter();
-        for (row, &kind) in requests.kind.iter().enumerate() {
-            let refused = statuses.reason[row] != NO_REASON;
-            let order = if refused || kind >= CANCEL {
-                None
-            } else {
-                entered.next()
-            };
-            let asked = if refused && kind <= MARKET {
-                requests.size[row]
-            } else {
-                0
-            };
-            statuses.state.push(match order {
-                Some(order) => order.state,
-                None if refused => REJECTED,
-                None => ACCEPTED,
-            });
-            statuses.reason[row] = order.map_or(statuses.reason[row], |order| order.reason);
-            statuses
-                .submitted
-                .push(order.map_or(asked, |order| order.submitted));
-            statuses.filled.push(order.map_or(0, |order| order.filled));
-            statuses.resting.push(order.map_or(0, |order| order.left));
-            statuses
-                .cancelled
-                .push(order.map_or(0, |order| order.cancelled));
+        for (row, _) in (requests.kind.iter().enumerate()).filter(|(_, &kind)| kind <= MARKET) {
+            if statuses.state[row] == REJECTED {
+                statuses.submitted[row] = requests.size[row];
+            } else if let Some(order) = entered.next() {
+                statuses.state[row] = order.state;
+                statuses.reason[row] = order.reason;
+                statuses.submitted[row] = order.submitted;
+                statuses.filled[row] = order.filled;
+                statuses.resting[row] = order.left;
+                statuses.cancelled[row] = order.cancelled;
+            }
         }
         Ok((tape, statuses))
     }
 
     /// An order that was taken under the id.
     pub fn order(&self, id: i64) -> Option<Status> {
-        let order = self.orders.get(self.index.get(id) as usize)?;
+        let order = self.orders[self.index.get(id)? as usize];
         Some(Status {
             side: order.side,
             price: order.price,
@@ -574,6 +566,7 @@ impl Engine {
     }
 
     /// Does what a well-formed request asks, or nothing where there is a reason not to.
+    #[inline(always)]
     fn request(&mut self, request: Request, tape: &mut Tape) -> u8 {
         self.time_ns = request.time_ns;
         if request.kind >= CANCEL {
@@ -620,13 +613,14 @@ impl Engine {
         index
     }
 
+    #[inline(always)]
     fn refusal(&self, request: Request) -> u8 {
         let limit = request.kind == LIMIT;
         if !(1..=LARGEST).contains(&request.size) {
             BAD_SIZE
         } else if limit && !(1..=LARGEST).contains(&request.price) {
             BAD_PRICE
-        } else if self.index.get(request.id) != NONE {
+        } else if self.index.get(request.id).is_some() {
             DUPLICATE_ID
         } else if request.flags == POST_ONLY && self.marketable(request.side, request.price) {
             WOULD_CROSS
@@ -732,12 +726,15 @@ impl Engine {
     }
 
     fn change(&mut self, request: Request, tape: &mut Tape) -> u8 {
-        let index = self.index.get(request.id);
-        match self.orders.get(index as usize) {
-            None => UNKNOWN_ID,
-            Some(order) if order.state != RESTING => NOT_RESTING,
-            Some(_) if request.kind == CANCEL => self.cancel(index, tape),
-            Some(_) => self.modify(index, request, tape),
+        let Some(index) = self.index.get(request.id) else {
+            return UNKNOWN_ID;
+        };
+        if self.orders[index as usize].state != RESTING {
+            NOT_RESTING
+        } else if request.kind == CANCEL {
+            self.cancel(index, tape)
+        } else {
+            self.modify(index, request, tape)
         }
     }
 
