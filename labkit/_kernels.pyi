@@ -1,4 +1,4 @@
-from typing import SupportsFloat, SupportsIndex
+from typing import Self, SupportsFloat, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,7 @@ def order_flow_imbalance(
     ask_size: NDArray[np.float64],
 ) -> NDArray[np.float64]: ...
 
+@final
 class MatchingEngine:
     def __new__(
         cls,
@@ -122,7 +123,7 @@ class MatchingEngine:
         side: NDArray[np.int8],
         price: NDArray[np.int64],
         size: NDArray[np.int64],
-    ) -> MatchingEngine: ...
+    ) -> Self: ...
     def process(
         self,
         time_ns: NDArray[np.int64],

@@ -408,7 +408,7 @@ def _integer(name: str, value: Any) -> int:
 def _column(name: str, values: Any, dtype: np.dtype) -> NDArray:
     """Whole numbers of a type, contiguous."""
     column = np.asarray(values)
-    if column.dtype.kind not in "iu":
+    if column.size and column.dtype.kind not in "iu":  # an empty table has columns of objects
         raise TypeError(f"{name} must hold whole numbers, got {column.dtype}")
     result = np.ascontiguousarray(column, dtype)
     wrong = result != column

@@ -51,20 +51,30 @@ from labkit.experiments import record
 n_paths = 20_000  # simulated paths of each cell of the tables
 seed = 7  # of the simulation
 dataset = "simulated_market"  # real: "binance_spot_btcusdt_20240808"
-calibration_share = 0.4  # first part of the session, used to calibrate and not traded
+calibration_share = (
+    0.4  # first part of the session, used to calibrate and not traded
+)
 risk_aversion = 0.05  # gamma as a share of k
 max_inventory = 10  # orders held at most, long or short
 order_lots = 10  # size of an order, lots
 interval_ms = 100.0  # between two looks at the market, milliseconds
-feed_latency_ms = 1.0  # least delay of the feed, to which the clocks are aligned, ms
+feed_latency_ms = (
+    1.0  # least delay of the feed, to which the clocks are aligned, ms
+)
 latency_ms = 5.0  # from us to the venue, and from the venue to us, ms each
-maker_fee_bp = 0.1  # fee on a passive fill, basis points of its value; negative: rebate
+maker_fee_bp = (
+    0.1  # fee on a passive fill, basis points of its value; negative: rebate
+)
 
 # %%
 if n_paths < 100 or not 0 <= seed < 2**64:
-    raise ValueError(f"n_paths must be at least 100, seed not negative, got {n_paths}")
+    raise ValueError(
+        f"n_paths must be at least 100, seed not negative, got {n_paths}"
+    )
 if not 0.1 <= calibration_share <= 0.9:
-    raise ValueError(f"calibration_share must be in [0.1, 0.9], got {calibration_share}")
+    raise ValueError(
+        f"calibration_share must be in [0.1, 0.9], got {calibration_share}"
+    )
 if not 0 < risk_aversion <= 10 or max_inventory < 1 or order_lots < 1:
     raise ValueError("risk_aversion, max_inventory and order_lots must be positive")
 if interval_ms <= 0 or min(feed_latency_ms, latency_ms) < 0:
@@ -425,9 +435,9 @@ best, second = (
     equivalents[name, n_steps] for name in ("exact (GLFT)", "Avellaneda-Stoikov")
 )
 assert best[0] - second[0] > 4 * np.hypot(best[1], second[1])
-pd.DataFrame(
-    equivalents, index=["certainty equivalent", "s.e."]
-).T.rename_axis(["strategy", "steps"]).round(2)
+pd.DataFrame(equivalents, index=["certainty equivalent", "s.e."]).T.rename_axis(
+    ["strategy", "steps"]
+).round(2)
 
 # %%
 leaning = mm.glft_quotes(LIMIT, gamma=gamma, time_left=horizon, **in_time)
@@ -520,7 +530,9 @@ plots.lines(
 # %%
 calibration_ns = seconds_ns[seconds_ns < split_ns]
 sigma = float(np.diff(mid_at(calibration_ns)).std())
-trades = events[(events["kind"] == backtest.TRADE) & (events["local_ns"] < split_ns)]
+trades = events[
+    (events["kind"] == backtest.TRADE) & (events["local_ns"] < split_ns)
+]
 depth = trades["side"] * (trades["price"] - mid_at(trades["exchange_ns"]))
 frame = pd.DataFrame({"t": trades["exchange_ns"], "s": trades["side"], "d": depth})
 reach = frame.groupby(["t", "s"])["d"].max()
@@ -558,6 +570,9 @@ fee_ticks = maker_fee_bp * 1e-4 * mid_price
 
 def quoter(offsets, widen=0.0):
     """Nothing in the first part of the session, these offsets in the second."""
+    # A rebate narrows the spread, but no further than to a tenth of it.
+    narrowest = np.nanmin(offsets.bid_offset + offsets.ask_offset) / 2
+    widen = max(widen, -0.9 * narrowest)
     rows = [
         np.vstack([np.full(side.shape, np.nan), side + widen])
         for side in (offsets.bid_offset, offsets.ask_offset)
@@ -580,7 +595,7 @@ def trade(offsets, *, widen=0.0, delay_ms=latency_ms, queue=None, fee_bp=0.0):
 
 
 result = trade(optimal, fee_bp=maker_fee_bp)
-accounts = result.series
+accounts = result.series.dropna(subset="mid")  # from the first whole book on
 value_of_position = accounts["position"] * accounts["mid"]
 identity = accounts["cash"] + value_of_position - accounts["fees"]
 np.testing.assert_allclose(identity, accounts["equity"], rtol=0, atol=1e-9)
@@ -719,12 +734,19 @@ def markouts(fills):
 
 fills = stages["with the delay"].fills
 moved = markouts(fills)
-distance = fills["side"] * (mid_at(fills["exchange_ns"].to_numpy()) - fills["ticks"])
+distance = fills["side"] * (
+    mid_at(fills["exchange_ns"].to_numpy()) - fills["ticks"]
+)
 errors = moved.std() / np.sqrt(len(moved))
 kept = pd.DataFrame({"mid in our favour": moved.mean()})
 plots.lines(
     kept,
-    band={"mid in our favour": (kept.iloc[:, 0] - 2 * errors, kept.iloc[:, 0] + 2 * errors)},
+    band={
+        "mid in our favour": (
+            kept.iloc[:, 0] - 2 * errors,
+            kept.iloc[:, 0] + 2 * errors,
+        )
+    },
     x="seconds after the fill (logarithmic)",
     y="ticks",
     level=(-distance.mean(), "what the spread earned, lost again"),
@@ -769,7 +791,9 @@ worst_error = 0.0
 for delay_ms in DELAYS_MS:
     column = []
     for share in SHARES:
-        offsets = mm.glft_quotes(max_inventory, gamma=share * k, sigma=sigma, A=A, k=k)
+        offsets = mm.glft_quotes(
+            max_inventory, gamma=share * k, sigma=sigma, A=A, k=k
+        )
         n, _, error, per_order, _ = summary(trade(offsets, delay_ms=delay_ms))
         column.append(per_order)
         worst_error = max(worst_error, error / n if n else 0.0)
@@ -845,7 +869,9 @@ limits = {
     for limit in range(1, 16)
 }
 enough = min(q for q, worth in limits.items() if worth > 0.99 * bound)
-print(f"a limit of {enough} units is enough; one unit gives {limits[1] / bound:.0%}")
+print(
+    f"a limit of {enough} units is enough; one unit gives {limits[1] / bound:.0%}"
+)
 
 # %% [markdown]
 # **2. Extend.** Post-only orders never pay the taker's fee, but at the end the inventory is still
@@ -858,7 +884,9 @@ touch = last["bid"] if position > 0 else last["ask"]
 mid_last = (last["bid"] + last["ask"]) / 2
 half_spread = abs(mid_last - touch) * instrument.tick_size * abs(position)
 taker_fee = 2 * max(fee_ticks, 0.0) * instrument.tick_size * abs(position)
-print(f"{(half_spread + taker_fee) / UNIT:.1f} ticks x orders, at the best quote only")
+print(
+    f"{(half_spread + taker_fee) / UNIT:.1f} ticks x orders, at the best quote only"
+)
 
 # %% [markdown]
 # **3. Break.** Throw away what happened after the middle of the traded part. No fill before it may
@@ -878,7 +906,10 @@ cut = backtest.replay(
 )
 # Events of the venue received later are missing: compare what was known before.
 safe_ns = int(events["exchange_ns"][events["local_ns"] > middle_ns].min())
-before = [f[f["exchange_ns"] < safe_ns].reset_index(drop=True) for f in (cut.fills, result.fills)]
+before = [
+    f[f["exchange_ns"] < safe_ns].reset_index(drop=True)
+    for f in (cut.fills, result.fills)
+]
 known = ["exchange_ns", "side", "ticks", "lots"]
 pd.testing.assert_frame_equal(before[0][known], before[1][known])
 print(f"{len(before[0])} fills before the cut, all the same")

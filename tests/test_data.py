@@ -11,7 +11,7 @@ import pytest
 from scipy.linalg import null_space
 
 from labkit import _readers, data
-from labkit._events import DEPTH, SNAPSHOT, recording
+from labkit._events import DEPTH, SNAPSHOT, Instrument, recording
 from labkit.errors import DataCorrupt, DataUnavailable, SequenceGap
 
 REAL = "poloniex_triangle_20220821"
@@ -193,6 +193,19 @@ def test_the_committed_session_is_what_the_simulator_gives():
     stored = data.load("simulated_triangle")
     for name, table in made.items():
         pd.testing.assert_frame_equal(table, stored[name], check_dtype=False, rtol=1e-12)
+
+
+def test_the_committed_market_is_what_the_simulator_gives():
+    made = data.simulate_market(7).tables()
+    stored = data.load("simulated_market").tables
+    assert set(made) == set(stored)
+    for name, table in made.items():
+        times = [column for column in table.columns if column.endswith("_ns")]
+        for column in times:
+            # The logarithm of another C library may move a time by its last bit.
+            assert (table[column] - stored[name][column]).abs().max() <= 1
+        pd.testing.assert_frame_equal(table.drop(columns=times), stored[name].drop(columns=times))
+    assert recording(stored).instrument == Instrument("SIM/USD", 0.01, 0.001)
 
 
 def test_the_same_seed_gives_the_same_session_and_another_seed_another():

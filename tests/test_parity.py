@@ -719,6 +719,191 @@ def changed_event(row, **fields):
     for name, value in fields.items():
         events[name][row] = value
     return events
+# Matching: everything equal to the last bit.
+
+NO_ORDERS = [np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64)]
+REQUEST_TYPES = (np.int64, np.int64, np.uint8, np.int8, np.int64, np.int64, np.uint8)
+FLAGS_OF = {1: (0, 0, 0, 1, 2, 4), 2: (0, 2, 4), 3: (0,), 4: (0, 0, 1)}
+
+
+def assert_same_columns(rust, python):
+    assert len(rust) == len(python)
+    for a, b in zip(rust, python, strict=True):
+        if isinstance(a, tuple):
+            assert_same_columns(a, b)
+            continue
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        assert a.flags.c_contiguous and a.flags.writeable
+        np.testing.assert_array_equal(a, b)
+
+
+def request_columns(rows):
+    columns = list(zip(*rows, strict=True)) or [()] * len(REQUEST_TYPES)
+    return [np.array(c, dtype) for c, dtype in zip(columns, REQUEST_TYPES, strict=True)]
+
+
+@st.composite
+def request_flows(draw):
+    rows, time = [], draw(st.integers(-(2**62), 2**62))
+    for _ in range(draw(st.integers(0, 50))):
+        kind = draw(st.sampled_from([1, 1, 1, 1, 2, 3, 4]))
+        time += draw(st.integers(0, 3))
+        id = draw(st.one_of(st.integers(0, 20), st.sampled_from([2**63 - 1, -(2**63), -1, 2**21])))
+        side, price = draw(st.sampled_from([1, -1])), draw(st.integers(0, 40))
+        size = draw(st.one_of(st.integers(0, 9), st.sampled_from([2**40, 2**40 + 1, -(2**63)])))
+        rows.append((time, id, kind, side, price, size, draw(st.sampled_from(FLAGS_OF[kind]))))
+    return rows
+
+
+@settings(max_examples=150, deadline=None)
+@given(request_flows(), st.integers(0, 50))
+def test_matching_engine(rows, cut):
+    rust, python = (module.MatchingEngine(*NO_ORDERS) for module in (_kernels, reference))
+    for piece in (rows[:cut], rows[cut:]):
+        columns = request_columns(piece)
+        assert_same_columns(rust.process(*columns), python.process(*columns))
+        assert_same_columns(rust.resting(), python.resting())
+        for side in (1, -1):
+            assert_same_columns(rust.levels(side, 3), python.levels(side, 3))
+    for id in {row[1] for row in rows}:
+        results = []
+        for engine in (rust, python):
+            try:
+                results.append(engine.order(id))
+            except ValueError as error:
+                results.append(str(error))
+        assert results[0] == results[1]
+    again = [module.MatchingEngine(*rust.resting()) for module in (_kernels, reference)]
+    for engine in again:
+        assert_same_columns(engine.resting(), rust.resting())
+
+
+def test_matching_engine_on_a_deep_book():
+    rng = np.random.default_rng(8)
+    n = 3000
+    kind = rng.choice([1, 1, 1, 2, 3, 4], n)
+    ids = np.where(kind < 3, np.arange(n), rng.integers(0, np.arange(n) + 1))
+    price = 5000 + rng.integers(-800, 800, n)
+    side = np.where(price < 5000 + rng.integers(-50, 50, n), 1, -1)
+    zeros = np.zeros(n, int)
+    rows = zip(np.arange(n), ids, kind, side, price, rng.integers(1, 30, n), zeros, strict=True)
+    columns = request_columns(list(rows))
+    rust, python = (module.MatchingEngine(*NO_ORDERS) for module in (_kernels, reference))
+    assert_same_columns(rust.process(*columns), python.process(*columns))
+    assert_same_columns(rust.resting(), python.resting())
+    assert len(rust.levels(1, 2**62)[0]) > 100
+
+
+GOOD_REQUEST = (5, 1, 1, 1, 10, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (0, 4, "time_ns[1] must not be before 5, got 4"),
+        (2, 0, "kind[1] must be from 1 to 4, got 0"),
+        (2, 5, "kind[1] must be from 1 to 4, got 5"),
+        (3, 0, "side[1] must be 1 or -1, got 0"),
+        (3, -128, "side[1] must be 1 or -1, got -128"),
+        (6, 3, "flags[1] must go with kind 1, got 3"),
+        (6, 255, "flags[1] must go with kind 1, got 255"),
+    ],
+)
+def test_malformed_requests_are_refused_alike_and_none_is_worked_through(field, value, message):
+    bad = [*GOOD_REQUEST]
+    bad[field] = value
+    for module in (_kernels, reference):
+        engine = module.MatchingEngine(*NO_ORDERS)
+        with pytest.raises(ValueError) as error:
+            engine.process(*request_columns([GOOD_REQUEST, bad]))
+        assert str(error.value) == message
+        assert len(engine.resting()[0]) == 0
+        engine.process(*request_columns([GOOD_REQUEST]))
+        with pytest.raises(ValueError, match=r"^time_ns\[0\] must not be before 5"):
+            engine.process(*request_columns([(4, *GOOD_REQUEST[1:])]))
+
+
+@pytest.mark.parametrize("field", range(7))
+def test_columns_of_requests_are_checked_alike(field):
+    names = ["time_ns", "id", "kind", "side", "price", "size", "flags"]
+    for wrong, error in ((np.zeros(1, np.float32), TypeError), (np.zeros((1, 1)), TypeError)):
+        columns = request_columns([GOOD_REQUEST])
+        columns[field] = wrong
+        for module in (_kernels, reference):
+            with pytest.raises(error, match=f"^{names[field]} must be"):
+                module.MatchingEngine(*NO_ORDERS).process(*columns)
+    columns = request_columns([GOOD_REQUEST, GOOD_REQUEST])
+    columns[field] = columns[field][:1]
+    name = names[field] if field else "id"
+    for module in (_kernels, reference):
+        with pytest.raises(ValueError, match=f"^{name} must have shape"):
+            module.MatchingEngine(*NO_ORDERS).process(*columns)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((1, 1, 90, 1), "id[1] must be new, got 1 twice"),
+        ((2, 2, 90, 1), "side[1] must be 1 or -1, got 2"),
+        ((2, 1, 0, 1), "price[1] must be from 1 to 2**40, got 0"),
+        ((2, 1, 90, 2**40 + 1), f"size[1] must be from 1 to 2**40, got {2**40 + 1}"),
+        ((2, -1, 100, 1), "price[1] must not cross the book, got 100"),
+    ],
+)
+def test_books_that_cannot_be_are_refused_alike(row, message):
+    columns = zip((1, 1, 100, 5), row, strict=True)
+    types = [a.dtype for a in NO_ORDERS]
+    columns = [np.array(c, dtype) for c, dtype in zip(columns, types, strict=True)]
+    for raised in both("MatchingEngine", *columns):
+        assert isinstance(raised, ValueError) and str(raised) == message
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "error", "message"),
+    [
+        ("order", (1.0,), TypeError, "id must be an integer, got float"),
+        ("order", (7,), ValueError, "id must be one of an order taken, got 7"),
+        ("levels", (0, 1), ValueError, "side must be 1 or -1, got 0"),
+        ("levels", (None, 1), TypeError, "side must be an integer, got NoneType"),
+        ("levels", (1, -1), ValueError, "depth must be at least 0, got -1"),
+        ("levels", (1, "2"), TypeError, "depth must be an integer, got str"),
+    ],
+)
+def test_questions_to_an_engine_are_refused_alike(method, arguments, error, message):
+    for module in (_kernels, reference):
+        with pytest.raises(error) as raised:
+            getattr(module.MatchingEngine(*NO_ORDERS), method)(*arguments)
+        assert str(raised.value) == message
+
+
+FLOW = {
+    "seed": 3,
+    "duration_s": 2.0,
+    "start_price": 50,
+    "limit_rates": np.array([3.0, 2.0, 1.0]),
+    "cancel_rates": np.array([0.5, 0.2]),
+    "market_rate": 1.0,
+    "limit_size": 3.0,
+    "market_size": 5.0,
+    "fundamental_rate": 1.0,
+    "pull": 0.2,
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 3),
+    hnp.arrays(float, st.integers(1, 6), elements=st.floats(0, 20)),
+    hnp.arrays(float, st.integers(1, 6), elements=st.floats(0, 2)),
+    hnp.arrays(float, 4, elements=st.floats(0, 10)),
+    st.floats(1, 1e9),
+)
+def test_zero_intelligence_flow(seed, above, limits, cancels, others, size):
+    market, fundamental, pull, duration = others.tolist()
+    start = len(limits) + 1 + above  # so near to zero that orders without a price are met
+    arguments = (seed, 0.1 + duration, start, limits, cancels, market, size, 2.0, fundamental, pull)
+    assert_same_columns(*both("zero_intelligence_flow", *arguments))
 
 
 @pytest.mark.parametrize(
@@ -842,3 +1027,42 @@ def test_strided_events_are_read_by_index():
     arguments = list(replay_arguments())
     arguments[0] = np.repeat(arguments[0], 2)[::2]
     assert_same("replay", *arguments)
+        ("seed", -1, ValueError),
+        ("seed", 2**64, ValueError),
+        ("seed", 1.0, TypeError),
+        ("start_price", 3, ValueError),
+        ("start_price", 2**40, ValueError),
+        ("start_price", 50.0, TypeError),
+        ("limit_rates", np.empty(0), ValueError),
+        ("limit_rates", np.array([1, -1.0]), ValueError),
+        ("limit_rates", [1.0], TypeError),
+        ("cancel_rates", np.empty(0), ValueError),
+        ("cancel_rates", np.array([[1.0]]), ValueError),
+        ("cancel_rates", np.array([np.inf]), ValueError),
+        *[("duration_s", v, ValueError) for v in (0.0, -1.0, np.nan, np.inf, 1e9)],
+        *[
+            (name, value, ValueError)
+            for name in ("market_rate", "fundamental_rate", "pull")
+            for value in (-1.0, np.nan, np.inf)
+        ],
+        *[
+            (name, value, ValueError)
+            for name in ("limit_size", "market_size")
+            for value in (0.99, np.nan, 2.0**32 + 1)
+        ],
+        *[(n, None, TypeError) for n in ("duration_s", "market_rate", "limit_size", "pull")],
+    ],
+)
+def test_zero_intelligence_flow_refuses_alike(name, value, error):
+    raised = both("zero_intelligence_flow", *(FLOW | {name: value}).values())
+    for one in raised:
+        assert type(one) is error, one
+        assert str(one).startswith(name), one
+
+
+def test_a_market_without_any_rate_stands_still():
+    still = FLOW | {"limit_rates": np.zeros(2), "cancel_rates": np.zeros(1)}
+    still |= {"market_rate": 0.0, "fundamental_rate": 0.0}
+    rust, python = both("zero_intelligence_flow", *still.values())
+    assert_same_columns(rust, python)
+    assert rust[0][0].tolist() == [1, 2, 3, 4] and len(rust[1][0]) == 0

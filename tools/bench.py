@@ -435,6 +435,158 @@ def rebuild_books() -> Iterator[Case]:
     )
 
 
+# Matching
+
+
+def order_flow(n: int) -> tuple[np.ndarray, ...]:
+    """The first `n` requests of a simulated market: time, id, kind, side, price, size."""
+    distance = np.arange(1.0, 21.0)
+    limits, cancels = 1.6 / np.sqrt(distance), 0.4 / distance**0.25
+    arguments = (limits, cancels, 1.0, 50.0, 80.0, 1.0, 0.1)
+    requests, _ = kernels.zero_intelligence_flow(1, n / 45, 100_000, *arguments)
+    assert len(requests[0]) >= n
+    return tuple(column[:n].copy() for column in requests)
+
+
+def numba_matching(numba: ModuleType, requests: tuple[np.ndarray, ...]):
+    """A level for each tick of the range used, a table of all ids, queues linked by index."""
+
+    @numba.njit
+    def run(time, ids, kinds, sides, prices, sizes, low, width):
+        n = len(ids)
+        where = np.full(ids.max() + 1, -1, np.int32)
+        left, price, side = np.empty(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int8)
+        behind, ahead, row = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+        first, last = np.full((2, width), -1, np.int32), np.full((2, width), -1, np.int32)
+        total = np.zeros((2, width), np.int64)
+        best = [-1, width]
+        trades, takers, k = np.empty((5, 2 * n), np.int64), np.empty(2 * n, np.int8), 0
+        events, m = np.empty((3, 4 * n), np.int64), 0
+        codes, ways = np.empty(4 * n, np.uint8), np.empty(4 * n, np.int8)
+        state, reason = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
+        sums, taken = np.zeros((4, n), np.int64), 0  # submitted, filled, resting, cancelled
+        for i in range(n):
+            way = sides[i]
+            if kinds[i] == 3:
+                o = where[ids[i]] if 0 <= ids[i] < len(where) else -1
+                if o < 0 or left[o] == 0:
+                    state[i], reason[i] = 4, 2 if o < 0 else 3
+                    continue
+                way, p = side[o], price[o]
+                s = 0 if way == 1 else 1
+                total[s, p] -= left[o]
+                if ahead[o] >= 0:
+                    behind[ahead[o]] = behind[o]
+                else:
+                    first[s, p] = behind[o]
+                if behind[o] >= 0:
+                    ahead[behind[o]] = ahead[o]
+                else:
+                    last[s, p] = ahead[o]
+                sums[3, row[o]] += left[o]
+                state[row[o]], left[o] = 3, 0
+                while s == 0 and best[0] >= 0 and first[0, best[0]] < 0:
+                    best[0] -= 1
+                while s == 1 and best[1] < width and first[1, best[1]] < 0:
+                    best[1] += 1
+                events[0, m], events[1, m], events[2, m] = time[i], p + low, total[s, p]
+                codes[m], ways[m] = 1, way
+                m += 1
+                continue
+            sums[0, i] = sizes[i]
+            if where[ids[i]] >= 0:
+                state[i], reason[i] = 4, 1
+                continue
+            o, taken, open_ = taken, taken + 1, sizes[i]
+            where[ids[i]], row[o], side[o] = o, i, way
+            s = 1 if way == 1 else 0
+            bound = prices[i] - low if kinds[i] == 1 else (width if way == 1 else -1)
+            while open_ > 0:
+                p = best[s]
+                if p < 0 or p >= width or (p - bound) * way > 0:
+                    break
+                c = first[s, p]
+                while open_ > 0 and c >= 0:
+                    size = min(open_, left[c])
+                    open_ -= size
+                    left[c] -= size
+                    total[s, p] -= size
+                    sums[1, row[c]] += size
+                    trades[0, k], trades[1, k], trades[2, k] = time[i], ids[row[c]], ids[i]
+                    trades[3, k], trades[4, k], takers[k] = p + low, size, way
+                    k += 1
+                    events[0, m], events[1, m], events[2, m] = time[i], p + low, size
+                    codes[m], ways[m] = 2, way
+                    m += 1
+                    if left[c] == 0:
+                        state[row[c]] = 1
+                        c = behind[c]
+                first[s, p] = c
+                if c >= 0:
+                    ahead[c] = -1
+                else:
+                    last[s, p] = -1
+                    while s == 0 and best[0] >= 0 and first[0, best[0]] < 0:
+                        best[0] -= 1
+                    while s == 1 and best[1] < width and first[1, best[1]] < 0:
+                        best[1] += 1
+                events[0, m], events[1, m], events[2, m] = time[i], p + low, total[s, p]
+                codes[m], ways[m] = 1, -way
+                m += 1
+            sums[1, i] = sizes[i] - open_
+            left[o] = open_
+            if open_ == 0:
+                state[i] = 1
+            elif kinds[i] == 1:
+                p, s = prices[i] - low, 1 - s
+                state[i], price[o] = 2, p
+                ahead[o], behind[o] = last[s, p], -1
+                if last[s, p] >= 0:
+                    behind[last[s, p]] = o
+                else:
+                    first[s, p] = o
+                last[s, p] = o
+                total[s, p] += open_
+                best[s] = max(best[s], p) if s == 0 else min(best[s], p)
+                events[0, m], events[1, m], events[2, m] = time[i], p + low, total[s, p]
+                codes[m], ways[m] = 1, way
+                m += 1
+            else:
+                state[i], reason[i], left[o] = 3, 8, 0
+                sums[3, i] = open_
+        for o in range(taken):
+            sums[2, row[o]] = left[o]
+        books = trades[:, :k], takers[:k], events[:, :m], codes[:m], ways[:m]
+        return (*books, state, reason, sums)
+
+    priced = requests[4][requests[2] == 1]
+    low = int(priced.min())
+    return lambda: run(*requests, low, int(priced.max()) - low + 1)
+
+
+def same_matching(ours: Any, theirs: Any) -> bool:
+    """Every trade, event and order, column by column."""
+    trades, takers, events, codes, ways, state, reason, sums = theirs
+    peer = [*trades, takers, *events, codes, ways, state, reason, *sums]
+    columns = [column for part in ours for column in part]
+    return all(np.array_equal(a, b) for a, b in zip(columns, peer, strict=True))
+
+
+@topic
+def matching() -> Iterator[Case]:
+    requests = order_flow(1_000_000)
+    flags = np.zeros(len(requests[0]), np.uint8)
+    none = [np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64)]
+    yield Case(
+        kernel="matching",
+        workload="1,000,000 requests of zero-intelligence flow; trades, events and orders",
+        peer="numba dense ladder (grid and ids known, no modify or flags, no check of input)",
+        ours=lambda: kernels.MatchingEngine(*none).process(*requests, flags),
+        theirs=using("numba", lambda m: numba_matching(m, requests)),
+        agree=same_matching,
+    )
+
+
 # Ornstein-Uhlenbeck
 
 

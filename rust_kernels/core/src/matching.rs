@@ -79,6 +79,7 @@ pub struct Requests<'a> {
 }
 
 impl Requests<'_> {
+    #[inline(always)]
     fn row(&self, row: usize) -> Request {
         Request {
             time_ns: self.time_ns[row],
@@ -132,33 +133,69 @@ impl Request {
     }
 }
 
-/// A trade: when, between whom, at what price, how much, and the taker's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Trade {
-    pub time_ns: i64,
-    pub maker: i64,
-    pub taker: i64,
-    pub price: i64,
-    pub size: i64,
-    pub side: i8,
+/// Trades in order, a column for each field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trades {
+    /// Nanoseconds.
+    pub time_ns: Vec<i64>,
+    /// Id of the resting order.
+    pub maker: Vec<i64>,
+    /// Id of the order that met it.
+    pub taker: Vec<i64>,
+    /// Ticks, of the maker.
+    pub price: Vec<i64>,
+    /// Lots.
+    pub size: Vec<i64>,
+    /// Of the taker.
+    pub side: Vec<i8>,
+    /// Index of the maker among the orders taken.
+    makers: Vec<u32>,
 }
 
-/// What a venue publishes: a trade (side of the taker), or the new size of a level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Event {
-    pub time_ns: i64,
-    pub price: i64,
-    pub size: i64,
-    pub kind: u8,
-    pub side: i8,
+/// What a venue publishes, in order: a trade (side of the taker), or the new size of a level.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Nanoseconds.
+    pub time_ns: Vec<i64>,
+    /// Ticks.
+    pub price: Vec<i64>,
+    /// Lots.
+    pub size: Vec<i64>,
+    /// DEPTH or TRADE.
+    pub kind: Vec<u8>,
+    /// 1 or -1.
+    pub side: Vec<i8>,
 }
 
-/// What has become of a request; all numbers but the first two belong to the order that it entered.
+impl Events {
+    #[inline(always)]
+    fn push(&mut self, time_ns: i64, price: i64, size: i64, kind: u8, side: i8) {
+        self.time_ns.push(time_ns);
+        self.price.push(price);
+        self.size.push(size);
+        self.kind.push(kind);
+        self.side.push(side);
+    }
+}
+
+/// What has become of each request; the sums belong to the order that it entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Statuses {
+    pub state: Vec<u8>,
+    pub reason: Vec<u8>,
+    pub submitted: Vec<i64>,
+    pub filled: Vec<i64>,
+    pub resting: Vec<i64>,
+    pub cancelled: Vec<i64>,
+}
+
+/// An order that was taken, as it is now; `submitted = filled + resting + cancelled`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Status {
+    pub side: i8,
+    pub price: i64,
     pub state: u8,
     pub reason: u8,
     pub submitted: i64,
@@ -168,51 +205,70 @@ pub struct Status {
 }
 
 /// What the engine has done, in order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tape {
     /// Trades.
-    pub trades: Vec<Trade>,
+    pub trades: Trades,
     /// Published events.
-    pub events: Vec<Event>,
-    /// Index of the maker of each trade among the orders taken.
-    pub(crate) makers: Vec<u32>,
+    pub events: Events,
 }
 
 impl Tape {
-    pub(crate) fn clear(&mut self) {
-        self.trades.clear();
-        self.events.clear();
-        self.makers.clear();
+    /// A tape on which `requests` events find room.
+    fn new(requests: usize) -> Self {
+        let mut tape = Self::default();
+        tape.events.time_ns.reserve(requests);
+        tape.events.price.reserve(requests);
+        tape.events.size.reserve(requests);
+        tape.events.kind.reserve(requests);
+        tape.events.side.reserve(requests);
+        tape
+    }
+
+    fn clear(&mut self) {
+        let Trades {
+            time_ns,
+            maker,
+            taker,
+            price,
+            size,
+            side,
+            makers,
+        } = &mut self.trades;
+        for column in [time_ns, maker, taker, price, size] {
+            column.clear();
+        }
+        side.clear();
+        makers.clear();
+        let Events {
+            time_ns,
+            price,
+            size,
+            kind,
+            side,
+        } = &mut self.events;
+        for column in [time_ns, price, size] {
+            column.clear();
+        }
+        kind.clear();
+        side.clear();
     }
 }
 
 /// An order that was taken: the size still open, and its neighbours in the queue of its level.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Order {
-    pub(crate) id: i64,
-    pub(crate) price: i64,
-    pub(crate) submitted: i64,
-    pub(crate) left: i64,
-    pub(crate) filled: i64,
-    pub(crate) cancelled: i64,
+struct Order {
+    id: i64,
+    price: i64,
+    submitted: i64,
+    left: i64,
+    filled: i64,
+    cancelled: i64,
     ahead: u32,
     behind: u32,
-    pub(crate) side: i8,
+    side: i8,
     state: u8,
     reason: u8,
-}
-
-impl Order {
-    fn status(&self) -> Status {
-        Status {
-            state: self.state,
-            reason: self.reason,
-            submitted: self.submitted,
-            filled: self.filled,
-            resting: self.left,
-            cancelled: self.cancelled,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -311,43 +367,55 @@ impl Side {
 /// Order indices by id. Ids never leave, so open addressing needs no tombstones.
 #[derive(Debug, Clone)]
 struct Index {
+    /// Id and one more than the index; 0 where nothing is.
     slots: Vec<(i64, u32)>,
     taken: usize,
 }
 
 impl Index {
     fn new(capacity: usize) -> Self {
-        let slots = vec![(0, NONE); (2 * capacity).next_power_of_two().max(16)];
+        let slots = vec![(0, 0); (2 * capacity).next_power_of_two().max(16)];
         Self { slots, taken: 0 }
     }
 
     /// The slot that holds the id, or the free one that would.
+    #[inline(always)]
     fn slot(&self, id: i64) -> usize {
         // Ids that follow each other stay neighbours; the multiple spreads those that differ above.
         let spread = (id >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
         let mask = self.slots.len() - 1;
         let mut slot = id.wrapping_add(spread) as usize & mask;
-        while self.slots[slot].1 != NONE && self.slots[slot].0 != id {
+        while self.slots[slot].1 != 0 && self.slots[slot].0 != id {
             slot = (slot + 1) & mask;
         }
         slot
     }
 
-    fn get(&self, id: i64) -> u32 {
-        self.slots[self.slot(id)].1
+    #[inline(always)]
+    fn get(&self, id: i64) -> Option<u32> {
+        self.slots[self.slot(id)].1.checked_sub(1)
     }
 
-    fn insert(&mut self, id: i64, order: u32) {
+    /// Makes room for `more` ids.
+    fn reserve(&mut self, more: usize) {
+        if 2 * (self.taken + more) <= self.slots.len() {
+            return;
+        }
+        let mut larger = Self::new(self.taken + more);
+        for &(id, next) in self.slots.iter().filter(|slot| slot.1 != 0) {
+            let slot = larger.slot(id);
+            larger.slots[slot] = (id, next);
+        }
+        self.slots = larger.slots;
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, id: i64, index: u32) {
         if 2 * self.taken >= self.slots.len() {
-            let mut larger = Self::new(self.slots.len());
-            for &(id, order) in self.slots.iter().filter(|slot| slot.1 != NONE) {
-                let slot = larger.slot(id);
-                larger.slots[slot] = (id, order);
-            }
-            self.slots = larger.slots;
+            self.reserve(self.slots.len() / 2 + 1);
         }
         let slot = self.slot(id);
-        self.slots[slot] = (id, order);
+        self.slots[slot] = (id, index + 1);
         self.taken += 1;
     }
 }
@@ -355,7 +423,7 @@ impl Index {
 /// A book, every order that it has taken, and the time of the last request.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    pub(crate) orders: Vec<Order>,
+    orders: Vec<Order>,
     index: Index,
     sides: [Side; 2],
     time_ns: i64,
@@ -379,7 +447,7 @@ impl Engine {
             let (id, side, price, size) = (id[row], side[row], price[row], size[row]);
             let refuse =
                 |name: &str, problem: String| Err(Error::new(format!("{name}[{row}]"), problem));
-            if engine.index.get(id) != NONE {
+            if engine.index.get(id).is_some() {
                 return refuse("id", format!("must be new, got {id} twice"));
             }
             if side.unsigned_abs() != 1 {
@@ -403,7 +471,7 @@ impl Engine {
     /// Works through requests in the order given; none where one of them is malformed.
     ///
     /// The status of each is that at the end.
-    pub fn process(&mut self, requests: Requests<'_>) -> Result<(Tape, Vec<Status>), Error> {
+    pub fn process(&mut self, requests: Requests<'_>) -> Result<(Tape, Statuses), Error> {
         let n = requests.time_ns.len();
         let mut last = self.time_ns;
         for row in 0..n {
@@ -419,25 +487,56 @@ impl Engine {
                 "must leave less than 2**32 orders in all",
             ));
         }
-        self.orders.reserve(n);
-        let mut tape = Tape::default();
-        tape.events.reserve(n);
-        let mut answers = Vec::with_capacity(n);
-        for row in 0..n {
-            answers.push(self.request(requests.row(row), &mut tape));
-        }
-        let status = |answer| match answer {
-            Answer::Entered(index) => self.orders[index as usize].status(),
-            Answer::Done(status) => status,
+        let entering = requests.kind.iter().filter(|&&kind| kind <= MARKET).count();
+        self.orders.reserve(entering);
+        self.index.reserve(entering);
+        let mut tape = Tape::new(n + n / 4);
+        let mut statuses = Statuses {
+            state: vec![ACCEPTED; n],
+            reason: vec![NO_REASON; n],
+            submitted: vec![0; n],
+            filled: vec![0; n],
+            resting: vec![0; n],
+            cancelled: vec![0; n],
         };
-        let statuses = answers.into_iter().map(status).collect();
+        let first = self.orders.len();
+        for row in 0..n {
+            let reason = self.request(requests.row(row), &mut tape);
+            if reason != NO_REASON {
+                statuses.state[row] = REJECTED;
+                statuses.reason[row] = reason;
+            }
+        }
+        // Orders were entered in the order of the requests that were not refused.
+        let mut entered = self.orders[first..].iter();
+        for (row, _) in (requests.kind.iter().enumerate()).filter(|(_, &kind)| kind <= MARKET) {
+            if statuses.state[row] == REJECTED {
+                statuses.submitted[row] = requests.size[row];
+            } else if let Some(order) = entered.next() {
+                statuses.state[row] = order.state;
+                statuses.reason[row] = order.reason;
+                statuses.submitted[row] = order.submitted;
+                statuses.filled[row] = order.filled;
+                statuses.resting[row] = order.left;
+                statuses.cancelled[row] = order.cancelled;
+            }
+        }
         Ok((tape, statuses))
     }
 
-    /// An order that was taken under the id: its side, price and status.
-    pub fn order(&self, id: i64) -> Option<(i8, i64, Status)> {
-        let order = self.orders.get(self.index.get(id) as usize)?;
-        Some((order.side, order.price, order.status()))
+    /// An order that was taken under the id.
+    pub fn order(&self, id: i64) -> Option<Status> {
+        let order = self.orders[self.index.get(id)? as usize];
+        Some(Status {
+            side: order.side,
+            price: order.price,
+            state: order.state,
+            reason: order.reason,
+            submitted: order.submitted,
+            filled: order.filled,
+            resting: order.left,
+            cancelled: order.cancelled,
+        })
     }
 
     /// Price and size of the best `depth` levels of a side, best first.
@@ -461,27 +560,21 @@ impl Engine {
     }
 
     /// Best price of a side.
-    pub(crate) fn best(&self, side: i8) -> Option<i64> {
+    fn best(&self, side: i8) -> Option<i64> {
         let key = self.sides[which(side)].keys.last()?;
         Some(i64::from(side) * key)
     }
 
-    /// Does what a well-formed request asks.
-    pub(crate) fn request(&mut self, request: Request, tape: &mut Tape) -> Answer {
+    /// Does what a well-formed request asks, or nothing where there is a reason not to.
+    #[inline(always)]
+    fn request(&mut self, request: Request, tape: &mut Tape) -> u8 {
         self.time_ns = request.time_ns;
         if request.kind >= CANCEL {
-            return Answer::Done(self.change(request, tape));
+            return self.change(request, tape);
         }
         let reason = self.refusal(request);
         if reason != NO_REASON {
-            return Answer::Done(Status {
-                state: REJECTED,
-                reason,
-                submitted: request.size,
-                filled: 0,
-                resting: 0,
-                cancelled: 0,
-            });
+            return reason;
         }
         let Request {
             id,
@@ -498,7 +591,7 @@ impl Engine {
             let keeps = flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL) == 0;
             self.enter(index, -i64::from(side) * price, keeps, tape);
         }
-        Answer::Entered(index)
+        NO_REASON
     }
 
     fn take_in(&mut self, id: i64, side: i8, price: i64, size: i64) -> u32 {
@@ -520,13 +613,14 @@ impl Engine {
         index
     }
 
+    #[inline(always)]
     fn refusal(&self, request: Request) -> u8 {
         let limit = request.kind == LIMIT;
         if !(1..=LARGEST).contains(&request.size) {
             BAD_SIZE
         } else if limit && !(1..=LARGEST).contains(&request.price) {
             BAD_PRICE
-        } else if self.index.get(request.id) != NONE {
+        } else if self.index.get(request.id).is_some() {
             DUPLICATE_ID
         } else if request.flags == POST_ONLY && self.marketable(request.side, request.price) {
             WOULD_CROSS
@@ -599,28 +693,21 @@ impl Engine {
         };
         let price = i64::from(side) * key;
         while left > 0 && level.first != NONE {
-            tape.makers.push(level.first);
             let maker = &mut self.orders[level.first as usize];
             let size = left.min(maker.left);
             left -= size;
             maker.left -= size;
             maker.filled += size;
             level.total -= size;
-            tape.trades.push(Trade {
-                time_ns,
-                maker: maker.id,
-                taker,
-                price,
-                size,
-                side: -side,
-            });
-            tape.events.push(Event {
-                time_ns,
-                price,
-                size,
-                kind: TRADE,
-                side: -side,
-            });
+            let trades = &mut tape.trades;
+            trades.time_ns.push(time_ns);
+            trades.maker.push(maker.id);
+            trades.taker.push(taker);
+            trades.price.push(price);
+            trades.size.push(size);
+            trades.side.push(-side);
+            trades.makers.push(level.first);
+            tape.events.push(time_ns, price, size, TRADE, -side);
             if maker.left == 0 {
                 maker.state = FILLED;
                 level.first = maker.behind;
@@ -638,25 +725,16 @@ impl Engine {
         left
     }
 
-    fn change(&mut self, request: Request, tape: &mut Tape) -> Status {
-        let index = self.index.get(request.id);
-        let reason = match self.orders.get(index as usize) {
-            None => UNKNOWN_ID,
-            Some(order) if order.state != RESTING => NOT_RESTING,
-            Some(_) if request.kind == CANCEL => self.cancel(index, tape),
-            Some(_) => self.modify(index, request, tape),
+    fn change(&mut self, request: Request, tape: &mut Tape) -> u8 {
+        let Some(index) = self.index.get(request.id) else {
+            return UNKNOWN_ID;
         };
-        Status {
-            state: if reason == NO_REASON {
-                ACCEPTED
-            } else {
-                REJECTED
-            },
-            reason,
-            submitted: 0,
-            filled: 0,
-            resting: 0,
-            cancelled: 0,
+        if self.orders[index as usize].state != RESTING {
+            NOT_RESTING
+        } else if request.kind == CANCEL {
+            self.cancel(index, tape)
+        } else {
+            self.modify(index, request, tape)
         }
     }
 
@@ -718,21 +796,6 @@ impl Engine {
     }
 
     fn publish(&self, side: i8, price: i64, size: i64, tape: &mut Tape) {
-        tape.events.push(Event {
-            time_ns: self.time_ns,
-            price,
-            size,
-            kind: DEPTH,
-            side,
-        });
+        tape.events.push(self.time_ns, price, size, DEPTH, side);
     }
-}
-
-/// What a request led to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Answer {
-    /// An order, under this index among the orders taken.
-    Entered(u32),
-    /// Nothing that lasts.
-    Done(Status),
 }

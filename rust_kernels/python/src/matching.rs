@@ -131,30 +131,30 @@ impl MatchingEngine {
         };
         let engine = &mut self.0;
         let (tape, orders) = py.detach(|| engine.process(requests)).map_err(refused)?;
-        let (trades, events) = (&tape.trades[..], &tape.events[..]);
+        let (trades, events) = (tape.trades, tape.events);
         Ok((
             (
-                column(py, trades, |t| t.time_ns)?,
-                column(py, trades, |t| t.maker)?,
-                column(py, trades, |t| t.taker)?,
-                column(py, trades, |t| t.price)?,
-                column(py, trades, |t| t.size)?,
-                column(py, trades, |t| t.side)?,
+                whole(py, trades.time_ns)?,
+                whole(py, trades.maker)?,
+                whole(py, trades.taker)?,
+                whole(py, trades.price)?,
+                whole(py, trades.size)?,
+                whole(py, trades.side)?,
             ),
             (
-                column(py, events, |e| e.time_ns)?,
-                column(py, events, |e| e.price)?,
-                column(py, events, |e| e.size)?,
-                column(py, events, |e| e.kind)?,
-                column(py, events, |e| e.side)?,
+                whole(py, events.time_ns)?,
+                whole(py, events.price)?,
+                whole(py, events.size)?,
+                whole(py, events.kind)?,
+                whole(py, events.side)?,
             ),
             (
-                column(py, &orders, |o| o.state)?,
-                column(py, &orders, |o| o.reason)?,
-                column(py, &orders, |o| o.submitted)?,
-                column(py, &orders, |o| o.filled)?,
-                column(py, &orders, |o| o.resting)?,
-                column(py, &orders, |o| o.cancelled)?,
+                whole(py, orders.state)?,
+                whole(py, orders.reason)?,
+                whole(py, orders.submitted)?,
+                whole(py, orders.filled)?,
+                whole(py, orders.resting)?,
+                whole(py, orders.cancelled)?,
             ),
         ))
     }
@@ -164,18 +164,18 @@ impl MatchingEngine {
     #[allow(clippy::type_complexity)]
     fn order(&self, id: &Bound<'_, PyAny>) -> PyResult<(i8, i64, u8, u8, i64, i64, i64, i64)> {
         let id = integer("id", id)?;
-        let (side, price, status) = self.0.order(id).ok_or_else(|| {
+        let order = self.0.order(id).ok_or_else(|| {
             PyValueError::new_err(format!("id must be one of an order taken, got {id}"))
         })?;
         Ok((
-            side,
-            price,
-            status.state,
-            status.reason,
-            status.submitted,
-            status.filled,
-            status.resting,
-            status.cancelled,
+            order.side,
+            order.price,
+            order.state,
+            order.reason,
+            order.submitted,
+            order.filled,
+            order.resting,
+            order.cancelled,
         ))
     }
 
@@ -270,6 +270,12 @@ fn zero_intelligence_flow<'py>(
             column(py, jumps, |jump| jump.1)?,
         ),
     ))
+}
+
+/// A column that is there already.
+fn whole<T: Element>(py: Python<'_>, values: Vec<T>) -> PyResult<Column<'_, T>> {
+    let rows = values.len();
+    output(py, values, rows)
 }
 
 fn index<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

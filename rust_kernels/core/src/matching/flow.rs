@@ -15,7 +15,7 @@
 //! then kept with the right probability. Candidate n takes block n of stream 0 of the seed: its
 //! words give the time, the choice, the size, and whether a cancellation is done.
 
-use super::{Answer, Engine, Request, Tape, CANCEL, LIMIT, MARKET};
+use super::{Engine, Request, Tape, CANCEL, LIMIT, MARKET};
 use crate::philox::{block, exponential, uniform};
 use crate::Error;
 
@@ -289,14 +289,16 @@ impl<'a> Market<'a> {
 
     fn pass(&mut self, request: Request) {
         self.tape.clear();
-        if let Answer::Entered(index) = self.engine.request(request, &mut self.tape) {
+        let index = self.engine.orders.len();
+        self.engine.request(request, &mut self.tape);
+        if let Some(order) = self.engine.orders.get(index) {
             self.place.push(self.live.len() as u32);
-            if self.engine.orders[index as usize].left > 0 {
-                self.live.push(index);
+            if order.left > 0 {
+                self.live.push(index as u32);
             }
         }
-        for trade in 0..self.tape.makers.len() {
-            let maker = self.tape.makers[trade];
+        for trade in 0..self.tape.trades.makers.len() {
+            let maker = self.tape.trades.makers[trade];
             if self.engine.orders[maker as usize].left == 0 {
                 self.leave(maker);
             }
