@@ -384,7 +384,7 @@ def _impact(slippage: Slippage, prices: pd.DataFrame) -> Array:
 def _elapsed(index: pd.Index, needed: bool) -> Array:
     """Years (ACT/365) since the bar before; not `needed` where nothing is borrowed."""
     if not needed:
-        return np.zeros(len(index))
+        return np.zeros(1)
     if not isinstance(index, pd.DatetimeIndex):
         raise TypeError(f"prices must have timestamps to borrow by, got {type(index).__name__}")
     return np.append(0.0, np.diff(index) / DAY_COUNT)[: len(index)]

@@ -26,7 +26,7 @@ class _Costs(NamedTuple):
     fee_unit: Array  # (n,) money per unit
     spread_unit: Array  # (k, n) money per unit, k = 1 or T
     impact: Array  # (k, n) money per squared unit
-    elapsed: Array  # (T,) years since the bar before
+    elapsed: Array  # (k,) years since the bar before
 
     def of(self, row: int, quantity: Array, price: Array) -> Array:
         """Fee, half-spread and slippage of every asset (3, n)."""
@@ -58,6 +58,13 @@ def _constant_or_each(name: str, value: Any, rows: int, n: int) -> Array:
     if len(table) not in (1, rows):
         raise ValueError(f"{name} must have 1 or {rows} rows, got {len(table)}")
     return _not_negative(name, table)
+
+
+def _elapsed(value: Any, rows: int) -> Array:
+    elapsed = check.array("elapsed", value, np.float64, ("k",))
+    if len(elapsed) not in (1, rows):
+        raise ValueError(f"elapsed must have 1 or {rows} values, got {len(elapsed)}")
+    return _not_negative("elapsed", elapsed)
 
 
 def _first_bad(signals: Array, prices: Array) -> None:
@@ -101,7 +108,7 @@ def _bars(
         _not_negative("fee_unit", check.array("fee_unit", costs[1], np.float64, (n,))),
         _constant_or_each("spread_unit", costs[2], rows, n),
         _constant_or_each("impact", costs[3], rows, n),
-        _not_negative("elapsed", check.array("elapsed", costs[4], np.float64, (rows,))),
+        _elapsed(costs[4], rows),
     )
     if n == 0:
         raise ValueError("prices must have at least 1 column, got 0")
@@ -123,7 +130,7 @@ def _walk(
         price, before = prices[row], prices[max(row - 1, 0)]
         gross = _sum(held * (price - before))
         short = _sum(costs.rates[3] * np.maximum(-held * before, 0.0))
-        borrow = short * costs.elapsed[row]
+        borrow = short * costs.elapsed[row if len(costs.elapsed) > 1 else 0]
         wanted = orders[row - lag] if row >= lag else held
         wanted = np.where(np.isnan(wanted), held, wanted)
         quantity = wanted - held
@@ -184,7 +191,7 @@ def run_bars(
         Fee, money per unit.
     spread_unit, impact : ndarray (1, n) or (T, n)
         Half-spread, money per unit; linear impact, money per squared unit.
-    elapsed : ndarray (T,)
+    elapsed : ndarray (1,) or (T,)
         Years since the bar before.
 
     Returns
