@@ -95,9 +95,7 @@ def run_bars(
     spread_unit: NDArray[np.float64],
     impact: NDArray[np.float64],
     elapsed: NDArray[np.float64],
-) -> tuple[
-    NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]
-]: ...
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
 def bars_summary(
     signals: NDArray[np.float64],
     prices: NDArray[np.float64],

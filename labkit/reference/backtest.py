@@ -212,7 +212,8 @@ def run_bars(
         overflows; a weight meets equity or a price that is not positive.
     """
     costs = (rates, fee_unit, spread_unit, impact, elapsed)
-    bars = list(_bars(signals, prices, capital, lag, weights, costs))
+    with np.errstate(over="ignore", invalid="ignore"):
+        bars = list(_bars(signals, prices, capital, lag, weights, costs))
     places = [(bar.row, i) for bar in bars for i in np.flatnonzero(bar.quantity)]
     trades = [[bars[row].quantity[i], *bars[row].costs[:, i]] for row, i in places]
     return (
@@ -260,7 +261,8 @@ def bars_summary(
     bars = _bars(signals, prices, capital, lag, weights, costs)
     if len(prices) < 3:
         raise ValueError(f"prices must have at least 3 rows, got {len(prices)}")
-    equity = np.array([bar.equity for bar in bars])
+    with np.errstate(over="ignore", invalid="ignore"):
+        equity = np.array([bar.equity for bar in bars])
     for row in np.flatnonzero(equity <= 0):
         raise ValueError(f"signals[{row}] must leave equity above 0, got {equity[row]}")
     moments = metrics.return_moments(equity[1:] / equity[:-1] - 1, 0.0)
@@ -295,12 +297,19 @@ def moving_average_cross(prices: Array, fast: int, slow: int) -> Array:
     signs = np.full(len(prices), math.nan)
     for start in range(slow - 1, len(prices), BLOCK):
         stop = min(start + BLOCK, len(prices))
-        # From the first price of the block: equal prices have equal means, to the last digit.
-        levels = prices[start - slow + 1 : stop] - prices[start]
-        steps = np.empty(stop - start)
-        # The difference of the means times fast slow, which is exact for whole ticks.
-        steps[0] = slow * levels[slow - fast : slow].sum() - fast * levels[:slow].sum()
-        steps[1:] = slow * (levels[slow:] - levels[slow - fast : -fast])
-        steps[1:] -= fast * (levels[slow:] - levels[:-slow])
-        signs[start:stop] = np.sign(np.cumsum(steps))
+        with np.errstate(over="ignore", invalid="ignore"):
+            gaps = _gaps(prices[start - slow + 1 : stop], fast, slow)
+        if not math.isfinite(gaps[-1]):
+            raise ValueError("prices must have finite sums")
+        signs[start:stop] = np.sign(gaps)
     return signs
+
+
+def _gaps(prices: Array, fast: int, slow: int) -> Array:
+    """The differences of the means times ``fast slow``, which is exact for whole ticks."""
+    # From the first price of the block: equal prices have equal means, to the last digit.
+    levels = prices - prices[slow - 1]
+    first = slow * levels[slow - fast : slow].sum() - fast * levels[:slow].sum()
+    steps = slow * (levels[slow:] - levels[slow - fast : -fast])
+    steps -= fast * (levels[slow:] - levels[:-slow])
+    return np.cumsum(np.append(first, steps))

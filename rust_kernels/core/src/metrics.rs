@@ -217,17 +217,18 @@ pub fn return_moments(returns: &[f64], target: f64) -> Result<Moments, Error> {
         moments.add::<true>(block, target);
     }
     let sums = moments.powers.iter().sum::<f64>() + moments.downside;
-    if !sums.is_finite() || !moments.mean.is_finite() {
-        let bad = not_finite("returns", returns);
-        return Err(bad.unwrap_or_else(|| {
-            if target.is_finite() {
-                Error::new("returns", "must be below about 1e75")
-            } else {
-                Error::new("target", format!("must be finite, got {target}"))
-            }
-        }));
+    let possible = sums.is_finite() && moments.mean.is_finite();
+    if possible && target.is_finite() {
+        return Ok(moments);
     }
-    Ok(moments)
+    // Bad values are named first, as in the reference.
+    Err(not_finite("returns", returns).unwrap_or_else(|| {
+        if target.is_finite() {
+            Error::new("returns", "must be below about 1e75")
+        } else {
+            Error::new("target", format!("must be finite, got {target}"))
+        }
+    }))
 }
 
 /// The largest fall from a high.

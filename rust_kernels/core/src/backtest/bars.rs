@@ -269,8 +269,7 @@ impl<'a> Account<'a> {
         }
         let equity = self.cash + value;
         if !equity.is_finite() {
-            let problem = format!("and prices must keep equity finite, got {equity}");
-            return Err(Error::new(format!("signals[{row}]"), problem));
+            return Err(not_finite(format!("signals[{row}]"), equity));
         }
         if orders.weights {
             self.decide(row, equity)?;
@@ -386,14 +385,7 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
     for start in (0..rows).step_by(BLOCK) {
         let bars = BLOCK.min(rows - start);
         follow(&mut account, start, &mut equity[1..=bars])?;
-        if !none(&equity[1..=bars], |level| level <= 0.0) {
-            let bar = equity[1..=bars]
-                .iter()
-                .position(|&level| level <= 0.0)
-                .unwrap_or(0);
-            let problem = format!("must leave equity above 0, got {}", equity[bar + 1]);
-            return Err(Error::new(format!("signals[{}]", start + bar), problem));
-        }
+        check_equity(start, &equity[1..=bars])?;
         let first = if start == 0 { 1 } else { 0 };
         let levels = equity[first..=bars].windows(2);
         for (out, pair) in returns[first..bars].iter_mut().zip(levels) {
@@ -410,6 +402,28 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
         variance: moments.variance(),
         depth: path.map_or(0.0, |path| path.fall().depth),
     })
+}
+
+/// Refuses equity that is lost or no number.
+#[inline(always)]
+fn check_equity(start: usize, levels: &[f64]) -> Result<(), Error> {
+    let kept = |level: f64| level > 0.0 && level < f64::INFINITY;
+    if none(levels, |level| !kept(level)) {
+        return Ok(());
+    }
+    let bar = levels.iter().position(|&x| !kept(x)).unwrap_or(0);
+    let place = format!("signals[{}]", start + bar);
+    let level = levels[bar];
+    Err(if level.is_finite() {
+        Error::new(place, format!("must leave equity above 0, got {level}"))
+    } else {
+        not_finite(place, level)
+    })
+}
+
+fn not_finite(place: String, equity: f64) -> Error {
+    let problem = format!("and prices must keep equity finite, got {equity}");
+    Error::new(place, problem)
 }
 
 /// Equity after each of the bars from `start` on.
