@@ -6,7 +6,7 @@ The public names are those of `labkit.backtest`.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class Portfolio:
     Raises
     ------
     TypeError, ValueError
-        Cash is no finite number; there is no asset, or one twice.
+        Cash is no finite number; there is no asset, or one twice; assets are one str.
 
     Examples
     --------
@@ -70,7 +70,9 @@ class Portfolio:
 
     def __init__(self, cash: float, assets: Sequence[Hashable]) -> None:
         self._cash = self._initial = validate.finite("cash", cash)
-        index = pd.Index(assets)
+        if isinstance(assets, str) or not isinstance(assets, Iterable):
+            raise TypeError(f"assets must be a sequence of labels, got {type(assets).__name__}")
+        index = pd.Index(list(assets))
         if len(index) == 0 or not index.is_unique:
             raise ValueError(f"assets must be distinct labels, at least one, got {list(assets)}")
         self._assets = index
@@ -384,7 +386,7 @@ def _impact(slippage: Slippage, prices: pd.DataFrame) -> Array:
 def _elapsed(index: pd.Index, needed: bool) -> Array:
     """Years (ACT/365) since the bar before; not `needed` where nothing is borrowed."""
     if not needed:
-        return np.zeros(len(index))
+        return np.zeros(1)
     if not isinstance(index, pd.DatetimeIndex):
         raise TypeError(f"prices must have timestamps to borrow by, got {type(index).__name__}")
     return np.append(0.0, np.diff(index) / DAY_COUNT)[: len(index)]

@@ -15,8 +15,20 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+from plotly.subplots import make_subplots
 
-__all__ = ["COLORS", "bars", "cycle_graph", "describe", "lines", "points", "steps"]
+__all__ = [
+    "COLORS",
+    "bars",
+    "cycle_graph",
+    "describe",
+    "equity_curve",
+    "inventory",
+    "lines",
+    "points",
+    "steps",
+    "trades_on_price",
+]
 
 # Okabe and Ito's palette, ordered so that neighbours differ in lightness too.
 COLORS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"]
@@ -296,6 +308,202 @@ def cycle_graph(
     fig.update_xaxes(visible=False, range=[-1.3, 1.3])
     fig.update_yaxes(visible=False, range=[-1.15, 1.25], scaleanchor="x")
     return fig
+
+
+# Backtests
+
+
+def _series(data: pd.Series, name: str, max_points: int | None) -> pd.Series:
+    """A series of numbers, thinned, with an index that Plotly draws in UTC."""
+    if not isinstance(data, pd.Series) or data.empty:
+        raise ValueError(
+            f"{name} must be a Series with at least one value, got {type(data).__name__}"
+        )
+    if isinstance(data.index, pd.DatetimeIndex) and data.index.tz is not None:
+        data = data.set_axis(data.index.tz_convert("UTC").tz_localize(None))
+    return data if max_points is None else data.iloc[_kept(data.to_numpy(float), max_points)]
+
+
+def _kept(values: np.ndarray, max_points: int) -> np.ndarray:
+    """Places of the first, lowest, highest and last value of equal stretches, in order."""
+    if max_points < 8:
+        raise ValueError(f"max_points must be at least 8, got {max_points}")
+    if len(values) <= max_points:
+        return np.arange(len(values))
+    edges = np.linspace(0, len(values), max_points // 4 + 1).astype(int)
+    keep = [
+        place
+        for start, stop in itertools.pairwise(edges)
+        for place in (
+            start,
+            start + _extreme(np.nanargmin, values[start:stop]),
+            start + _extreme(np.nanargmax, values[start:stop]),
+            stop - 1,
+        )
+    ]
+    return np.unique(keep)
+
+
+def _extreme(where, values: np.ndarray) -> int:
+    return 0 if np.isnan(values).all() else int(where(values))
+
+
+def equity_curve(
+    equity: pd.Series,
+    *,
+    x: str,
+    y: str,
+    caption: str,
+    alt: str,
+    max_points: int | None = 8_000,
+    height: int = 460,
+) -> go.Figure:
+    """Equity, and below it the fall from the highest value so far.
+
+    A series longer than `max_points` is cut into `max_points / 4` equal stretches, and of each the
+    first, lowest, highest and last value are drawn (Jugel et al., "M4: a visualization-oriented
+    time series data aggregation", VLDB 2014): no extreme is lost, and at that many pixels no line
+    either. The fall is taken before, from all values, and thinned in the same way.
+
+    Parameters
+    ----------
+    equity : Series
+        Positive, over time.
+    x, y, caption, alt, height
+        As in `describe`; `y` is of the upper panel.
+    max_points : int, optional
+        Of each panel, at least 8; None draws every value.
+
+    Raises
+    ------
+    ValueError
+        The series is empty or falls to 0 or below, or the caption or alternative text is empty.
+    """
+    full = _series(equity, "equity", None)
+    if not (full > 0).all():
+        raise ValueError(f"equity must be positive, got {full.min()}")
+    drawdown = full / full.cummax() - 1
+    fig = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.06)
+    panels = ((full, "equity", 0, None), (100 * drawdown, "drawdown", 3, "tozeroy"))
+    for row, (values, name, color, fill) in enumerate(panels, 1):
+        shown = _series(values, name, max_points)
+        fig.add_scatter(
+            x=np.asarray(shown.index), y=shown.to_numpy(), name=name, mode="lines", fill=fill,
+            line={"color": COLORS[color], "width": 2 if row == 1 else 1.5}, row=row, col=1,
+        )  # fmt: skip
+    describe(fig, x=x, y=y, caption=caption, alt=alt, height=height)
+    fig.update_xaxes(title_text="", row=1, col=1)
+    fig.update_yaxes(title_text="drawdown, %", row=2, col=1)
+    fig.update_layout(showlegend=False)
+    return fig
+
+
+def trades_on_price(
+    price: pd.Series,
+    trades: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    caption: str,
+    alt: str,
+    max_points: int | None = 8_000,
+    height: int = 380,
+) -> go.Figure:
+    """A price with every trade on it: purchases point up, sales point down.
+
+    Parameters
+    ----------
+    price : Series
+        Over time; thinned as in `equity_curve`.
+    trades : DataFrame
+        Columns time, quantity (above 0 bought, below 0 sold) and price, as in `Backtest.trades`
+        of one asset. Each is drawn, whatever their number.
+    x, y, caption, alt, height
+        As in `describe`.
+    max_points : int, optional
+        Of the price, at least 8; None draws every value.
+
+    Raises
+    ------
+    ValueError
+        The price is empty, a column is missing, a quantity is 0 or no number, `trades` are of
+        several assets, or the caption or alternative text is empty.
+    """
+    shown = _series(price, "price", max_points)
+    missing = {"time", "quantity", "price"} - set(trades.columns)
+    if missing:
+        raise ValueError(f"trades must have the columns {sorted(missing)}")
+    if "asset" in trades and len(trades["asset"].unique()) > 1:
+        raise ValueError(f"trades must be of one asset, got {trades['asset'].unique().tolist()}")
+    if not trades["quantity"].abs().gt(0).all():
+        raise ValueError("trades must have a quantity above or below 0 each")
+    fig = go.Figure()
+    fig.add_scatter(
+        x=np.asarray(shown.index), y=shown.to_numpy(), name="price", mode="lines",
+        line={"color": GREY, "width": 1.5},
+    )  # fmt: skip
+    for name, sign, color, symbol in (
+        ("buy", 1, COLORS[0], "triangle-up"),
+        ("sell", -1, COLORS[3], "triangle-down-open"),
+    ):
+        side = trades[sign * trades["quantity"] > 0]
+        marks = _series(side.set_index("time")["price"], "trades", None) if len(side) else side
+        fig.add_scatter(
+            x=np.asarray(marks.index) if len(side) else [],
+            y=side["price"].to_numpy(),
+            customdata=side["quantity"].abs().to_numpy(),
+            name=name,
+            mode="markers",
+            marker={"color": color, "symbol": symbol, "size": 11, "line": {"width": 2}},
+            hovertemplate=f"{name} %{{customdata}} @ %{{y}}<br>%{{x}}<extra></extra>",
+        )
+    return describe(fig, x=x, y=y, caption=caption, alt=alt, height=height)
+
+
+def inventory(
+    position: pd.Series,
+    *,
+    x: str,
+    y: str,
+    caption: str,
+    alt: str,
+    limits: tuple[float, float] | None = None,
+    max_points: int | None = 8_000,
+    height: int = 300,
+) -> go.Figure:
+    """A position over time, held until it changes, between its limits.
+
+    Parameters
+    ----------
+    position : Series
+        Units held from each time on; thinned as in `equity_curve`.
+    x, y, caption, alt, height
+        As in `describe`.
+    limits : (float, float), optional
+        The least and the largest position allowed, drawn as dashed lines.
+    max_points : int, optional
+        At least 8; None draws every value.
+
+    Raises
+    ------
+    ValueError
+        The series is empty, the limits are out of order, or the caption or alternative text is
+        empty.
+    """
+    shown = _series(position, "position", max_points)
+    if limits is not None and not limits[0] <= limits[1]:
+        raise ValueError(f"limits must be the least and the largest position, got {limits}")
+    fig = go.Figure()
+    fig.add_scatter(
+        x=np.asarray(shown.index), y=shown.to_numpy(), name=str(position.name or "position"),
+        mode="lines", line={"color": COLORS[0], "width": 2, "shape": "hv"},
+    )  # fmt: skip
+    for limit in limits or ():
+        fig.add_hline(
+            y=limit, line={"color": COLORS[3], "dash": "dash"}, annotation_text=f"limit {limit:g}",
+            annotation_position="bottom right",
+        )  # fmt: skip
+    return describe(fig, x=x, y=y, caption=caption, alt=alt, height=height)
 
 
 def _level(fig: go.Figure, level: tuple[float, str] | None) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labkit import reference
+from labkit.backtest import EVENT_DTYPE
 
 _kernels = pytest.importorskip("labkit._kernels", reason="the Rust module is not built")
 
@@ -555,170 +556,248 @@ def test_strided_pencils_are_read_by_index():
     assert_same_search("greedy_path", predicted[::2, ::2], np.asfortranarray(covariance[::2, ::2]))
 
 
-# Replay
-
-QUEUES = ["risk_averse", "power", "power2", "power3", "log", "log2"]
-
-
-def market_events(gaps, delays, prices, sizes, kinds, sides):
-    """Events of a narrow market, received in order, happened in any."""
-    events = np.zeros(len(gaps), reference.backtest.EVENT_DTYPE)
-    happened = np.cumsum(gaps) + 100
-    events["local_ns"] = np.maximum.accumulate(happened + delays)
-    events["exchange_ns"] = happened
-    events["kind"] = kinds
-    trade, clear = events["kind"] == 2, events["kind"] == 3
-    events["side"] = np.where(clear & (np.array(sizes) == 0), 0, sides)
-    events["price"] = np.where(clear, np.array(prices) % 3 * 33, prices)
-    events["size"] = np.where(trade, np.array(sizes) + 1, sizes)
-    return events
+# Bar backtests and their figures: equal accounts, sums to rounding.
 
 
 @st.composite
-def markets(draw, most=60):
-    n = draw(st.integers(0, most))
-
-    def column(values):
-        return draw(st.lists(values, min_size=n, max_size=n))
-
-    return market_events(
-        column(st.integers(0, 20)),
-        column(st.integers(0, 30)),
-        column(st.integers(97, 103) | st.sampled_from([1, 40, 2**21, 2**40])),
-        column(st.integers(0, 6)),
-        column(st.sampled_from([1, 1, 1, 1, 2, 2, 2, 2, 3, 4])),
-        column(st.sampled_from([1, -1])),
-    )
-
-
-@st.composite
-def latencies(draw):
-    n = draw(st.integers(1, 4))
-    times = np.sort(draw(hnp.arrays(np.int64, n, elements=st.integers(0, 900))))
-    entry = draw(hnp.arrays(np.int64, n, elements=st.integers(-1, 60)))
-    trip = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 99)))
-    back = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 60)))
-    return np.column_stack([times, entry, trip]), np.column_stack([times, back])
-
-
-@st.composite
-def replays(draw):
-    entry, response = draw(latencies())
+def bar_runs(draw):
+    """Arguments of `run_bars` in which every cost is paid, some tables constant."""
+    rows, n = draw(st.integers(0, 40)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weights = draw(st.booleans())
+    prices = 100 * np.exp(rng.normal(0, 0.05, (rows, n)).cumsum(axis=0))
+    signals = rng.integers(-3, 4, (rows, n)) * (0.01 if weights else 1.0)
+    signals[rng.random((rows, n)) < 0.3] = math.nan
+    spread_rows, impact_rows = (draw(st.sampled_from([1, rows])) for _ in range(2))
+    rates = rng.uniform(0, 0.01, (4, n)) * draw(st.sampled_from([0, 1]))
     return (
-        draw(markets()),
-        draw(st.integers(0, 9)),
-        entry,
-        response,
-        draw(st.booleans()),
-        draw(st.sampled_from(QUEUES)),
-        draw(st.sampled_from([0.5, 1.0, 2.0, 3.0])),
-        draw(st.sampled_from([1.0, 0.01])),
-        draw(st.booleans()),
-        draw(st.sampled_from([0, 7, 40])),
-        draw(st.sampled_from([0, 0, 25])),
+        signals,
+        prices,
+        1e5,
+        draw(st.integers(int(weights), 45)),
+        weights,
+        rates,
+        rng.uniform(0, 0.1, n),
+        rng.uniform(0, 0.1, (spread_rows, n)),
+        rng.uniform(0, 0.01, (impact_rows, n)),
+        rng.uniform(0, 0.1, draw(st.sampled_from([1, rows]))),
     )
 
 
-@st.composite
-def quoters(draw):
-    rows, most = draw(st.integers(1, 2)), draw(st.integers(0, 3))
-    shape = (rows, 2 * most + 1)
-    ticks = st.sampled_from([0.25, 0.5, 1.0, 1.7, 3.0, math.nan])
-    bids, asks = (draw(hnp.arrays(np.float64, shape, elements=ticks)) for _ in range(2))
-    bids[:, -1] = asks[:, 0] = np.nan
-    times = np.array([150, 400])[:rows]
-    table = draw(
-        hnp.arrays(
-            np.float64, st.sampled_from([(0, 0), (1, 2), (3, 3)]), elements=st.floats(-1.5, 1.5)
-        )
-    )
-    return bids, asks, times, draw(st.integers(1, 4)), table
+@settings(max_examples=300, deadline=None)
+@given(bar_runs())
+def test_run_bars(arguments):
+    assert_same("run_bars", *arguments)
 
 
-@given(markets(200))
-def test_best_quotes_are_the_same(events):
-    assert_same("best_quotes", events)
+@settings(max_examples=200, deadline=None)
+@given(bar_runs())
+def test_bars_summary(arguments):
+    rust, python = both("bars_summary", *arguments)
+    if len(arguments[1]) < 3:
+        assert str(rust) == str(python)
+        return
+    np.testing.assert_allclose(rust, python, rtol=1e-9, atol=1e-15)
 
 
-@settings(max_examples=300)
-@given(replays(), quoters())
-def test_replays_of_the_quoter_are_the_same(arguments, quoter):
-    assert_same("replay", *arguments, *quoter)
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 3000), st.integers(1, 50), st.sampled_from([1, 5]))
+def test_bars_summary_of_one_asset_and_long_quiet_times(seed, rows, trades, lag):
+    rng = np.random.default_rng(seed)
+    prices = 100 * np.exp(rng.normal(0, 0.001, (rows, 1)).cumsum(axis=0))
+    signals = np.full((rows, 1), math.nan)
+    signals[rng.integers(0, rows, trades)] = rng.integers(-5, 6, (trades, 1))
+    if seed % 2:
+        signals = np.nan_to_num(signals)
+    rates = np.array([[1e-3], [1e-4], [0.0], [0.1 * (seed % 3 == 0)]])
+    zeros = np.zeros((1, 1))
+    costs = (rates, np.zeros(1), zeros, zeros, np.full(1, 1e-3))
+    rust, python = both("bars_summary", signals, prices, 1e4, lag, False, *costs)
+    np.testing.assert_allclose(rust, python, rtol=1e-9, atol=1e-15)
 
 
-def driven(module, arguments, actions):
-    """A replay driven from outside, and all that it showed on the way."""
-    engine = module.ReplayEngine(*arguments)
-    seen, sent = [], iter(actions)
-    while engine.advance():
-        live = engine.live_orders()
-        seen.append((engine.time_ns, engine.position, engine.cash, engine.traded, engine.quotes))
-        seen.append((engine.received, engine.size_at(1, 99), engine.size_at(-1, 2**40)))
-        seen.append(live.tolist())
-        assert live.shape[1] == 8
-        for side, price, size, kind, at in [a for a in (next(sent, None),) if a is not None]:
-            seen.append(engine.submit(side, 0 if kind == 3 and size > 3 else price, size, kind))
-            for order in live[at : at + 1]:
-                try:
-                    engine.cancel(int(order[0]))
-                except ValueError as error:
-                    seen.append(str(error))
-    assert not engine.advance()
-    return seen, engine.results()
+ONE_BAR = {
+    "signals": np.ones((4, 1)),
+    "prices": np.full((4, 1), 10.0),
+    "capital": 100.0,
+    "lag": 1,
+    "weights": False,
+    "rates": np.zeros((4, 1)),
+    "fee_unit": np.zeros(1),
+    "spread_unit": np.zeros((1, 1)),
+    "impact": np.zeros((1, 1)),
+    "elapsed": np.zeros(1),
+}
 
 
-@settings(max_examples=200)
-@given(
-    replays(),
-    st.lists(
-        st.tuples(
-            st.sampled_from([1, -1]),
-            st.integers(94, 106) | st.just(2**30),
-            st.integers(1, 9),
-            st.integers(0, 3),
-            st.integers(0, 3),
-        ),
-        max_size=25,
-    ),
+def spoiled(name, place, value):
+    array = np.full((4, 1), 10.0) if name in ("signals", "prices") else ONE_BAR[name].copy()
+    array[place] = value
+    return array
+
+
+@pytest.mark.parametrize("kernel", ["run_bars", "bars_summary"])
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("signals", [[1.0]], TypeError, "signals must be a numpy array"),
+        ("signals", np.ones((4, 1), int), TypeError, "signals must be an array"),
+        ("signals", np.ones((4, 2)), ValueError, "signals must have shape"),
+        ("signals", spoiled("signals", 2, math.inf), ValueError, "signals[2, 0] must be finite or"),
+        ("signals", spoiled("signals", 3, -math.inf), ValueError, "signals[3, 0] must be finite"),
+        ("signals", spoiled("signals", 1, 1e308), ValueError, "signals[2] and prices must keep"),
+        ("prices", np.ones(4), ValueError, "prices must have shape"),
+        ("prices", np.ones((4, 0)), ValueError, "signals must have shape"),
+        ("prices", spoiled("prices", 3, math.nan), ValueError, "prices[3, 0] must be finite"),
+        ("prices", spoiled("prices", 0, math.inf), ValueError, "prices[0, 0] must be finite"),
+        ("capital", "1", TypeError, "capital must be a number"),
+        ("capital", math.nan, ValueError, "capital must be finite"),
+        ("lag", 1.0, TypeError, "lag must be an integer"),
+        ("lag", -1, ValueError, "lag must be at least 0"),
+        ("weights", 1, TypeError, "weights must be True or False"),
+        ("rates", np.zeros((3, 1)), ValueError, "rates must have shape"),
+        ("rates", spoiled("rates", 2, -0.1), ValueError, "rates[2, 0] must be finite and not neg"),
+        ("rates", spoiled("rates", 3, math.nan), ValueError, "rates[3, 0] must be finite"),
+        ("fee_unit", np.zeros(2), ValueError, "fee_unit must have shape"),
+        ("fee_unit", np.full(1, -1.0), ValueError, "fee_unit[0] must be finite and not negative"),
+        ("spread_unit", np.zeros((2, 1)), ValueError, "spread_unit must have 1 or 4 rows"),
+        ("spread_unit", np.full((1, 1), -1.0), ValueError, "spread_unit[0, 0] must be finite"),
+        ("impact", np.zeros((0, 1)), ValueError, "impact must have 1 or 4 rows"),
+        ("impact", np.full((4, 1), math.inf), ValueError, "impact[0, 0] must be finite"),
+        ("elapsed", np.zeros(3), ValueError, "elapsed must have 1 or 4 values"),
+        ("elapsed", np.array([0, 0, -1.0, 0]), ValueError, "elapsed[2] must be finite and not"),
+    ],
 )
-def test_driven_replays_are_the_same(arguments, actions):
-    (seen, results), (expected, tables) = (
-        driven(module, arguments, actions) for module in (_kernels, reference)
-    )
-    assert seen == expected
-    for a, b in zip(results, tables, strict=True):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape)
-        np.testing.assert_array_equal(a, b)
+def test_bad_bars_are_refused_alike(kernel, name, value, error, message):
+    for raised in both(kernel, *(ONE_BAR | {name: value}).values()):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(message), raised
 
 
-def replay_arguments(**changes):
-    events = market_events([0, 5, 5], [9, 9, 9], [99, 101, 99], [5, 5, 2], [1, 1, 2], [1, -1, -1])
-    arguments = {
-        "events": events,
-        "feed_ns": 0,
-        "entry": np.array([[0, 1, 2]]),
-        "response": np.array([[0, 1]]),
-        "interpolate": False,
-        "queue": "power",
-        "exponent": 1.0,
-        "unit": 1.0,
-        "partial_fills": True,
-        "interval_ns": 5,
-        "sample_ns": 0,
-        "bid_offset": np.array([[1.0, 1.0, np.nan]]),
-        "ask_offset": np.array([[np.nan, 1.0, 1.0]]),
-        "times": np.array([0]),
-        "order_size": 1,
-        "adjustment": np.empty((0, 0)),
+@pytest.mark.parametrize("kernel", ["run_bars", "bars_summary"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lag": 0, "weights": True}, "lag must be at least 1 for weights"),
+        ({"prices": spoiled("prices", 1, -1.0), "weights": True}, "prices[1, 0] must be positive"),
+        (
+            {
+                "prices": spoiled("prices", [2, 3], 40.0),
+                "weights": True,
+                "signals": -np.ones((4, 1)),
+            },
+            "signals[2] as weights need equity above 0, got -200",
+        ),
+        ({"signals": np.ones((4, 0)), "prices": np.ones((4, 0)), "rates": np.ones((4, 0)),
+          "fee_unit": np.ones(0), "spread_unit": np.ones((1, 0)), "impact": np.ones((1, 0))},
+         "prices must have at least 1 column"),
+    ],
+)  # fmt: skip
+def test_runs_that_cannot_go_on_are_refused_alike(kernel, changes, message):
+    for raised in both(kernel, *(ONE_BAR | changes).values()):
+        assert type(raised) is ValueError, raised
+        assert str(raised).startswith(message), raised
+
+
+def test_a_summary_of_ruin_is_refused_alike():
+    ruin = ONE_BAR | {"signals": np.full((4, 1), -10.0), "prices": spoiled("prices", [2, 3], 40.0)}
+    for raised in both("bars_summary", *ruin.values()):
+        assert str(raised).startswith("signals[2] must leave equity above 0, got -200"), raised
+
+
+def test_strided_bars_are_copied():
+    rng = np.random.default_rng(0)
+    wide = np.asfortranarray(rng.uniform(1, 2, (20, 6)))
+    names = list(ONE_BAR)
+    values = ONE_BAR | {"signals": wide[:, ::3], "prices": wide[::-1, 1:3]}
+    values |= {
+        name: np.zeros((len(ONE_BAR[name]), 2)) for name in names[-5:-1] if name != "fee_unit"
     }
-    return {**arguments, **changes}.values()
+    assert_same("run_bars", *(values | {"fee_unit": np.zeros(2)}).values())
 
 
-def changed_event(row, **fields):
-    events = next(iter(replay_arguments())).copy()
-    for name, value in fields.items():
-        events[name][row] = value
-    return events
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2600), st.integers(1, 30), st.integers(1, 90))
+def test_moving_average_cross(seed, rows, fast, more):
+    ticks = np.random.default_rng(seed).integers(-3, 4, rows).cumsum() + 1000.0
+    assert_same("moving_average_cross", ticks, fast, fast + more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([1.0], 1, 2), TypeError, "prices must be a numpy array"),
+        ((np.ones((2, 2)), 1, 2), ValueError, "prices must have shape"),
+        ((np.ones(9), 0, 2), ValueError, "fast must be at least 1"),
+        ((np.ones(9), 2, 2), ValueError, "slow must be at least 3"),
+        ((np.ones(9), 2, 3.5), TypeError, "slow must be an integer"),
+        ((np.array([1.0, math.nan]), 1, 5), ValueError, "prices[1] must be finite"),
+        ((np.append(np.ones(2000), [math.inf, 1]), 1, 2), ValueError, "prices[2000] must be fin"),
+        ((np.append(math.nan, np.ones(2000)), 1, 2), ValueError, "prices[0] must be finite"),
+        ((np.full(9, 1e308) * [1, -1, 1, -1, 1, -1, 1, -1, 1], 1, 2), ValueError, "prices must ha"),
+    ],
+)
+def test_bad_crosses_are_refused_alike(arguments, error, message):
+    for raised in both("moving_average_cross", *arguments):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(message), raised
+
+
+plain_returns = hnp.arrays(
+    np.float64,
+    st.integers(1, 3000).map(lambda n: (n,)),
+    elements=st.floats(-1, 1, allow_subnormal=False),
+    fill=st.just(0.01),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(plain_returns, st.floats(-0.1, 0.1))
+def test_return_moments(returns, target):
+    rust, python = both("return_moments", returns, target)
+    assert rust[5:] == python[5:]
+    np.testing.assert_allclose(rust[:5], python[:5], rtol=1e-11, atol=1e-13 * len(returns))
+
+
+@settings(max_examples=200, deadline=None)
+@given(plain_returns)
+def test_return_drawdown(returns):
+    assert_same("return_drawdown", returns)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3000), st.sampled_from([1.0, 1e-9, 1e-15]))
+def test_drawdown(seed, rows, step):
+    moves = np.random.default_rng(seed).integers(-1, 2, rows)
+    assert_same("drawdown", 1e-300 + np.exp(step * moves.cumsum()))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "message"),
+    [
+        ("return_moments", ([0.1], 0.0), TypeError, "returns must be a numpy array"),
+        ("return_moments", (np.empty(0), 0.0), ValueError, "returns must have at least 1"),
+        ("return_moments", (np.array([0, math.nan]), 0.0), ValueError, "returns[1] must be finite"),
+        ("return_moments", (np.array([0, 1e80]), 0.0), ValueError, "returns must be below"),
+        ("return_moments", (np.array([0, 1e300]), 0.0), ValueError, "returns must be below"),
+        ("return_moments", (np.ones(2), math.nan), ValueError, "target must be finite"),
+        ("return_moments", (np.ones(2), -math.inf), ValueError, "target must be finite"),
+        ("return_moments", (np.ones(2), "0"), TypeError, "target must be a number"),
+        ("drawdown", (np.empty(0),), ValueError, "equity must have at least 1"),
+        ("drawdown", (np.array([1.0, math.inf]),), ValueError, "equity[1] must be finite"),
+        ("drawdown", (np.array([1.0, 0.0]),), ValueError, "equity[1] must be positive"),
+        ("return_drawdown", (np.empty(0),), ValueError, "returns must have at least 1"),
+        ("return_drawdown", (np.array([-2.0, math.nan]),), ValueError, "returns[1] must be finite"),
+        ("return_drawdown", (np.array([0, -1.5]),), ValueError, "returns[1] must be at least -1"),
+        ("return_drawdown", (np.full(2000, 1.0),), ValueError, "returns must compound"),
+    ],
+)
+def test_bad_returns_are_refused_alike(name, arguments, error, message):
+    for raised in both(name, *arguments):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(message), raised
+
+
 # Matching: everything equal to the last bit.
 
 NO_ORDERS = [np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64)]
@@ -909,6 +988,216 @@ def test_zero_intelligence_flow(seed, above, limits, cancels, others, size):
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
+        ("seed", -1, ValueError),
+        ("seed", 2**64, ValueError),
+        ("seed", 1.0, TypeError),
+        ("start_price", 3, ValueError),
+        ("start_price", 2**40, ValueError),
+        ("start_price", 50.0, TypeError),
+        ("limit_rates", np.empty(0), ValueError),
+        ("limit_rates", np.array([1, -1.0]), ValueError),
+        ("limit_rates", [1.0], TypeError),
+        ("cancel_rates", np.empty(0), ValueError),
+        ("cancel_rates", np.array([[1.0]]), ValueError),
+        ("cancel_rates", np.array([np.inf]), ValueError),
+        *[("duration_s", v, ValueError) for v in (0.0, -1.0, np.nan, np.inf, 1e9)],
+        *[
+            (name, value, ValueError)
+            for name in ("market_rate", "fundamental_rate", "pull")
+            for value in (-1.0, np.nan, np.inf)
+        ],
+        *[
+            (name, value, ValueError)
+            for name in ("limit_size", "market_size")
+            for value in (0.99, np.nan, 2.0**32 + 1)
+        ],
+        *[(n, None, TypeError) for n in ("duration_s", "market_rate", "limit_size", "pull")],
+    ],
+)
+def test_zero_intelligence_flow_refuses_alike(name, value, error):
+    raised = both("zero_intelligence_flow", *(FLOW | {name: value}).values())
+    for one in raised:
+        assert type(one) is error, one
+        assert str(one).startswith(name), one
+
+
+def test_a_market_without_any_rate_stands_still():
+    still = FLOW | {"limit_rates": np.zeros(2), "cancel_rates": np.zeros(1)}
+    still |= {"market_rate": 0.0, "fundamental_rate": 0.0}
+    rust, python = both("zero_intelligence_flow", *still.values())
+    assert_same_columns(rust, python)
+    assert rust[0][0].tolist() == [1, 2, 3, 4] and len(rust[1][0]) == 0
+
+
+# Replay
+
+QUEUES = ["risk_averse", "power", "power2", "power3", "log", "log2"]
+
+
+def market_events(gaps, delays, prices, sizes, kinds, sides):
+    """Events of a narrow market, received in order, happened in any."""
+    events = np.zeros(len(gaps), EVENT_DTYPE)
+    happened = np.cumsum(gaps) + 100
+    events["local_ns"] = np.maximum.accumulate(happened + delays)
+    events["exchange_ns"] = happened
+    events["kind"] = kinds
+    trade, clear = events["kind"] == 2, events["kind"] == 3
+    events["side"] = np.where(clear & (np.array(sizes) == 0), 0, sides)
+    events["price"] = np.where(clear, np.array(prices) % 3 * 33, prices)
+    events["size"] = np.where(trade, np.array(sizes) + 1, sizes)
+    return events
+
+
+@st.composite
+def markets(draw, most=60):
+    n = draw(st.integers(0, most))
+
+    def column(values):
+        return draw(st.lists(values, min_size=n, max_size=n))
+
+    return market_events(
+        column(st.integers(0, 20)),
+        column(st.integers(0, 30)),
+        column(st.integers(97, 103) | st.sampled_from([1, 40, 2**21, 2**40])),
+        column(st.integers(0, 6)),
+        column(st.sampled_from([1, 1, 1, 1, 2, 2, 2, 2, 3, 4])),
+        column(st.sampled_from([1, -1])),
+    )
+
+
+@st.composite
+def latencies(draw):
+    n = draw(st.integers(1, 4))
+    times = np.sort(draw(hnp.arrays(np.int64, n, elements=st.integers(0, 900))))
+    entry = draw(hnp.arrays(np.int64, n, elements=st.integers(-1, 60)))
+    trip = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 99)))
+    back = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 60)))
+    return np.column_stack([times, entry, trip]), np.column_stack([times, back])
+
+
+@st.composite
+def replays(draw):
+    entry, response = draw(latencies())
+    return (
+        draw(markets()),
+        draw(st.integers(0, 9)),
+        entry,
+        response,
+        draw(st.booleans()),
+        draw(st.sampled_from(QUEUES)),
+        draw(st.sampled_from([0.5, 1.0, 2.0, 3.0])),
+        draw(st.sampled_from([1.0, 0.01])),
+        draw(st.booleans()),
+        draw(st.sampled_from([0, 7, 40])),
+        draw(st.sampled_from([0, 0, 25])),
+    )
+
+
+@st.composite
+def quoters(draw):
+    rows, most = draw(st.integers(1, 2)), draw(st.integers(0, 3))
+    shape = (rows, 2 * most + 1)
+    ticks = st.sampled_from([0.25, 0.5, 1.0, 1.7, 3.0, math.nan])
+    bids, asks = (draw(hnp.arrays(np.float64, shape, elements=ticks)) for _ in range(2))
+    bids[:, -1] = asks[:, 0] = np.nan
+    times = np.array([150, 400])[:rows]
+    table = draw(
+        hnp.arrays(
+            np.float64, st.sampled_from([(0, 0), (1, 2), (3, 3)]), elements=st.floats(-1.5, 1.5)
+        )
+    )
+    return bids, asks, times, draw(st.integers(1, 4)), table
+
+
+@given(markets(200))
+def test_best_quotes_are_the_same(events):
+    assert_same("best_quotes", events)
+
+
+@settings(max_examples=300)
+@given(replays(), quoters())
+def test_replays_of_the_quoter_are_the_same(arguments, quoter):
+    assert_same("replay", *arguments, *quoter)
+
+
+def driven(module, arguments, actions):
+    """A replay driven from outside, and all that it showed on the way."""
+    engine = module.ReplayEngine(*arguments)
+    seen, sent = [], iter(actions)
+    while engine.advance():
+        live = engine.live_orders()
+        seen.append((engine.time_ns, engine.position, engine.cash, engine.traded, engine.quotes))
+        seen.append((engine.received, engine.size_at(1, 99), engine.size_at(-1, 2**40)))
+        seen.append(live.tolist())
+        assert live.shape[1] == 8
+        for side, price, size, kind, at in [a for a in (next(sent, None),) if a is not None]:
+            seen.append(engine.submit(side, 0 if kind == 3 and size > 3 else price, size, kind))
+            for order in live[at : at + 1]:
+                try:
+                    engine.cancel(int(order[0]))
+                except ValueError as error:
+                    seen.append(str(error))
+    assert not engine.advance()
+    return seen, engine.results()
+
+
+@settings(max_examples=200)
+@given(
+    replays(),
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, -1]),
+            st.integers(94, 106) | st.just(2**30),
+            st.integers(1, 9),
+            st.integers(0, 3),
+            st.integers(0, 3),
+        ),
+        max_size=25,
+    ),
+)
+def test_driven_replays_are_the_same(arguments, actions):
+    (seen, results), (expected, tables) = (
+        driven(module, arguments, actions) for module in (_kernels, reference)
+    )
+    assert seen == expected
+    for a, b in zip(results, tables, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_array_equal(a, b)
+
+
+def replay_arguments(**changes):
+    events = market_events([0, 5, 5], [9, 9, 9], [99, 101, 99], [5, 5, 2], [1, 1, 2], [1, -1, -1])
+    arguments = {
+        "events": events,
+        "feed_ns": 0,
+        "entry": np.array([[0, 1, 2]]),
+        "response": np.array([[0, 1]]),
+        "interpolate": False,
+        "queue": "power",
+        "exponent": 1.0,
+        "unit": 1.0,
+        "partial_fills": True,
+        "interval_ns": 5,
+        "sample_ns": 0,
+        "bid_offset": np.array([[1.0, 1.0, np.nan]]),
+        "ask_offset": np.array([[np.nan, 1.0, 1.0]]),
+        "times": np.array([0]),
+        "order_size": 1,
+        "adjustment": np.empty((0, 0)),
+    }
+    return {**arguments, **changes}.values()
+
+
+def changed_event(row, **fields):
+    events = next(iter(replay_arguments())).copy()
+    for name, value in fields.items():
+        events[name][row] = value
+    return events
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
         ("events", [1], TypeError),
         ("events", np.zeros(3), TypeError),
         ("events", changed_event(0).reshape(1, 3), ValueError),
@@ -1027,42 +1316,3 @@ def test_strided_events_are_read_by_index():
     arguments = list(replay_arguments())
     arguments[0] = np.repeat(arguments[0], 2)[::2]
     assert_same("replay", *arguments)
-        ("seed", -1, ValueError),
-        ("seed", 2**64, ValueError),
-        ("seed", 1.0, TypeError),
-        ("start_price", 3, ValueError),
-        ("start_price", 2**40, ValueError),
-        ("start_price", 50.0, TypeError),
-        ("limit_rates", np.empty(0), ValueError),
-        ("limit_rates", np.array([1, -1.0]), ValueError),
-        ("limit_rates", [1.0], TypeError),
-        ("cancel_rates", np.empty(0), ValueError),
-        ("cancel_rates", np.array([[1.0]]), ValueError),
-        ("cancel_rates", np.array([np.inf]), ValueError),
-        *[("duration_s", v, ValueError) for v in (0.0, -1.0, np.nan, np.inf, 1e9)],
-        *[
-            (name, value, ValueError)
-            for name in ("market_rate", "fundamental_rate", "pull")
-            for value in (-1.0, np.nan, np.inf)
-        ],
-        *[
-            (name, value, ValueError)
-            for name in ("limit_size", "market_size")
-            for value in (0.99, np.nan, 2.0**32 + 1)
-        ],
-        *[(n, None, TypeError) for n in ("duration_s", "market_rate", "limit_size", "pull")],
-    ],
-)
-def test_zero_intelligence_flow_refuses_alike(name, value, error):
-    raised = both("zero_intelligence_flow", *(FLOW | {name: value}).values())
-    for one in raised:
-        assert type(one) is error, one
-        assert str(one).startswith(name), one
-
-
-def test_a_market_without_any_rate_stands_still():
-    still = FLOW | {"limit_rates": np.zeros(2), "cancel_rates": np.zeros(1)}
-    still |= {"market_rate": 0.0, "fundamental_rate": 0.0}
-    rust, python = both("zero_intelligence_flow", *still.values())
-    assert_same_columns(rust, python)
-    assert rust[0][0].tolist() == [1, 2, 3, 4] and len(rust[1][0]) == 0

@@ -60,3 +60,100 @@ def test_empty_data_are_refused():
         plots.bars([1, 2], **WORDS)
     with pytest.raises(ValueError, match="series"):
         plots.points({}, **WORDS)
+
+
+# Backtests
+
+TIMES = pd.date_range("2024-01-01", periods=300, freq="min", tz="UTC")
+WALK = pd.Series(100 + np.random.default_rng(0).normal(size=300).cumsum() / 10, TIMES)
+
+
+def test_an_equity_curve_holds_every_value_and_its_fall():
+    fig = plots.equity_curve(WALK, **WORDS)
+    equity, fall = fig.data
+    np.testing.assert_array_equal(equity.y, WALK)
+    np.testing.assert_allclose(fall.y, 100 * (WALK / WALK.cummax() - 1), atol=1e-12)
+    for trace in fig.data:
+        assert pd.DatetimeIndex(trace.x).equals(TIMES.tz_localize(None))
+    assert fig.layout.yaxis.title.text == "edge, bp"
+    assert fig.layout.yaxis2.title.text == "drawdown, %"
+    assert fig.layout.xaxis2.title.text == "time, s"
+    assert fig.layout.meta == {"caption": "The edge.", "alt": "A falling curve."}
+    assert not fig.layout.showlegend
+
+
+def test_a_long_series_is_thinned_without_its_extremes():
+    times = pd.date_range("2024-01-01", periods=100_000, freq="s")
+    values = 1000 + np.random.default_rng(1).normal(size=100_000).cumsum() / 10
+    values[[12_345, 54_321]] = [3000.0, 1.0]
+    series = pd.Series(values, times)
+    for fig in (
+        plots.equity_curve(series, **WORDS),
+        plots.inventory(series, **WORDS),
+        plots.trades_on_price(series, NO_TRADES, **WORDS),
+    ):
+        assert len(fig.to_json()) < 1_500_000
+        trace = fig.data[0]
+        assert len(trace.x) <= 8_000
+        assert {3000.0, 1.0, values[0], values[-1]} <= set(trace.y)
+        drawn = pd.Series(trace.y, pd.DatetimeIndex(trace.x))
+        pd.testing.assert_series_equal(
+            drawn, series[drawn.index], check_freq=False, check_index_type=False
+        )
+        # Each stretch keeps its lowest and highest value.
+        for start in range(0, 100_000, 5_000):
+            part = series.iloc[start : start + 5_000]
+            shown = drawn[part.index[0] : part.index[-1]]
+            assert (shown.min(), shown.max()) == (part.min(), part.max())
+    deepest = (series / series.cummax() - 1).min() * 100
+    assert min(plots.equity_curve(series, **WORDS).data[1].y) == pytest.approx(deepest)
+    whole = plots.equity_curve(series, **WORDS, max_points=None)
+    np.testing.assert_array_equal(whole.data[0].y, series)
+
+
+NO_TRADES = pd.DataFrame({"time": TIMES[:0], "quantity": [], "price": []})
+TRADES = pd.DataFrame(
+    {"time": TIMES[[3, 7, 9]], "quantity": [2.0, -5.0, 1.5], "price": [99.0, 101.0, 100.0]}
+)
+
+
+def test_every_trade_is_on_the_price_with_its_side_and_size():
+    fig = plots.trades_on_price(WALK, TRADES, **WORDS)
+    price, buys, sells = fig.data
+    np.testing.assert_array_equal(price.y, WALK)
+    assert (list(buys.y), list(buys.customdata)) == ([99.0, 100.0], [2.0, 1.5])
+    assert (list(sells.y), list(sells.customdata)) == ([101.0], [5.0])
+    assert list(pd.DatetimeIndex(buys.x)) == list(TIMES[[3, 9]].tz_localize(None))
+    assert buys.marker.symbol != sells.marker.symbol
+    assert buys.marker.color != sells.marker.color
+    assert buys.hovertemplate.startswith("buy ") and "customdata" in buys.hovertemplate
+    empty = plots.trades_on_price(WALK, NO_TRADES, **WORDS)
+    assert [len(trace.y) for trace in empty.data] == [300, 0, 0]
+
+
+def test_an_inventory_steps_between_its_limits():
+    fig = plots.inventory(TRADES["quantity"], **WORDS, limits=(-10, 10))
+    np.testing.assert_array_equal(fig.data[0].y, TRADES["quantity"])
+    assert fig.data[0].line.shape == "hv"
+    assert [shape.y0 for shape in fig.layout.shapes] == [-10, 10]
+    held = pd.Series([1.0, np.nan, 2.0] * 20)
+    assert len(plots.inventory(held, **WORDS, max_points=8).data[0].y) <= 8
+
+
+def test_backtest_figures_refuse_what_they_cannot_draw():
+    two = TRADES.assign(asset=["x", "y", "x"])
+    for call, message in [
+        (lambda: plots.equity_curve(WALK[:0], **WORDS), "equity must be a Series"),
+        (lambda: plots.equity_curve(WALK - 1000, **WORDS), "equity must be positive"),
+        (lambda: plots.equity_curve(WALK, **WORDS, max_points=4), "max_points must be at least 8"),
+        (lambda: plots.inventory(WALK.to_frame(), **WORDS), "position must be a Series"),
+        (lambda: plots.inventory(WALK, **WORDS, limits=(1, -1)), "limits must be the least"),
+        (lambda: plots.trades_on_price(WALK, TRADES[["time"]], **WORDS), "trades must have the c"),
+        (lambda: plots.trades_on_price(WALK, two, **WORDS), "trades must be of one asset"),
+        (
+            lambda: plots.trades_on_price(WALK, TRADES.assign(quantity=0.0), **WORDS),
+            "trades must have a quantity",
+        ),
+    ]:
+        with pytest.raises(ValueError, match="^" + message):
+            call()

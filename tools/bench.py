@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import meanrev, ou, reference
+from labkit import meanrev, metrics, ou, reference
 from labkit._backend import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -794,6 +794,121 @@ def box_tiao() -> Iterator[Case]:
         )
 
 
+# Backtests
+
+
+FAST, SLOW, FEE_RATE, CAPITAL = 20, 100, 1e-4, 1e4
+
+
+def crossing_prices(bars: int) -> np.ndarray:
+    """A random walk of logarithms."""
+    return 100 * np.exp(np.random.default_rng(0).normal(0, 1e-4, bars).cumsum())
+
+
+def labkit_cross(prices: np.ndarray):
+    """Signals, then the outcome of the run, by two kernels."""
+    rates = np.zeros((4, 1))
+    rates[0] = FEE_RATE
+    nothing = np.zeros((1, 1))
+    costs = (rates, np.zeros(1), nothing, nothing, np.zeros(1))
+
+    def backtest() -> tuple[float, float, float]:
+        signals = kernels.moving_average_cross(prices, FAST, SLOW)
+        equity, mean, variance, depth = kernels.bars_summary(
+            signals[:, None], prices[:, None], CAPITAL, 1, False, *costs
+        )
+        return equity / CAPITAL - 1, mean / math.sqrt(variance), depth
+
+    return backtest
+
+
+def numba_cross(numba: ModuleType, prices: np.ndarray):
+    """Moving sums, account, returns and drawdown in one loop that stores nothing."""
+
+    @numba.njit(fastmath=True)
+    def backtest(prices, fast, slow, rate, capital):
+        n = len(prices)
+        gap = 0.0  # the difference of the means times fast slow
+        for t in range(slow - 1):
+            gap -= fast * prices[t]
+        for t in range(slow - fast, slow - 1):
+            gap += slow * prices[t]
+        units, target, cash = 0.0, 0.0, capital
+        before, high, depth = capital, capital, 0.0
+        total = squares = 0.0
+        for t in range(n):
+            price = prices[t]
+            bought = target - units
+            if bought != 0.0:
+                cash -= bought * price + rate * abs(bought) * price
+                units = target
+            equity = cash + units * price
+            change = equity / before - 1
+            total += change
+            squares += change * change
+            before = equity
+            high = max(high, equity)
+            depth = max(depth, 1 - equity / high)
+            if t >= slow - 1:
+                gap += (slow - fast) * price
+                target = 1.0 if gap > 0 else (-1.0 if gap < 0 else 0.0)
+                gap += fast * prices[t - slow + 1] - slow * prices[t - fast + 1]
+        mean = total / (n - 1)
+        variance = (squares - (n - 1) * mean * mean) / (n - 2)
+        return equity / capital - 1, mean / math.sqrt(variance), depth
+
+    return lambda: backtest(prices, FAST, SLOW, FEE_RATE, CAPITAL)
+
+
+@topic
+def vectorised_backtest() -> Iterator[Case]:
+    prices = crossing_prices(1_000_000)
+    yield Case(
+        kernel="vectorised backtest",
+        workload="1,000,000 bars, moving-average cross, fee: return, Sharpe ratio, drawdown",
+        peer="numba one fused loop, fastmath (no check of input)",
+        ours=labkit_cross(prices),
+        theirs=using("numba", lambda m: numba_cross(m, prices)),
+        agree=lambda a, b: np.allclose(a, b, rtol=1e-7, atol=0),
+        target=0.75,
+    )
+
+
+def empyrical_summary(empyrical: ModuleType, returns: Any, a_year: float):
+    year = {"annualization": a_year}
+
+    def summary() -> list[float]:
+        return [
+            empyrical.cum_returns_final(returns),
+            empyrical.annual_return(returns, **year),
+            empyrical.annual_volatility(returns, **year),
+            empyrical.sharpe_ratio(returns, **year),
+            empyrical.sortino_ratio(returns, **year),
+            -empyrical.max_drawdown(returns),
+        ]
+
+    return summary
+
+
+@topic
+def summaries() -> Iterator[Case]:
+    import pandas as pd
+
+    index = pd.date_range("2020-01-01", periods=1_000_000, freq="min")
+    returns = pd.Series(np.random.default_rng(1).normal(1e-7, 1e-4, len(index)), index)
+    a_year = metrics.annualization(index)
+    names = ["total_return", "annual_return", "volatility", "sharpe", "sortino", "max_drawdown"]
+    yield Case(
+        kernel="metrics",
+        workload="1,000,000 returns: labkit.metrics.summary against six of its figures",
+        peer="empyrical-reloaded",
+        ours=lambda: metrics.summary(returns),
+        theirs=using("empyrical", lambda m: empyrical_summary(m, returns, a_year)),
+        agree=lambda a, b: np.allclose(a[names], b, rtol=1e-7, atol=1e-12),
+        target=0.1,
+    )
+
+
 # Report
 
 
@@ -806,7 +921,7 @@ def _cpu_flags() -> list[str]:
 
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "labkit": labkit.__version__}
-    for package in ("numpy", "numba", "scipy", "networkx", "rustworkx"):
+    for package in ("numpy", "numba", "scipy", "networkx", "rustworkx", "empyrical-reloaded"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -26,7 +26,7 @@ class _Costs(NamedTuple):
     fee_unit: Array  # (n,) money per unit
     spread_unit: Array  # (k, n) money per unit, k = 1 or T
     impact: Array  # (k, n) money per squared unit
-    elapsed: Array  # (T,) years since the bar before
+    elapsed: Array  # (k,) years since the bar before
 
     def of(self, row: int, quantity: Array, price: Array) -> Array:
         """Fee, half-spread and slippage of every asset (3, n)."""
@@ -58,6 +58,13 @@ def _constant_or_each(name: str, value: Any, rows: int, n: int) -> Array:
     if len(table) not in (1, rows):
         raise ValueError(f"{name} must have 1 or {rows} rows, got {len(table)}")
     return _not_negative(name, table)
+
+
+def _elapsed(value: Any, rows: int) -> Array:
+    elapsed = check.array("elapsed", value, np.float64, ("k",))
+    if len(elapsed) not in (1, rows):
+        raise ValueError(f"elapsed must have 1 or {rows} values, got {len(elapsed)}")
+    return _not_negative("elapsed", elapsed)
 
 
 def _first_bad(signals: Array, prices: Array) -> None:
@@ -101,7 +108,7 @@ def _bars(
         _not_negative("fee_unit", check.array("fee_unit", costs[1], np.float64, (n,))),
         _constant_or_each("spread_unit", costs[2], rows, n),
         _constant_or_each("impact", costs[3], rows, n),
-        _not_negative("elapsed", check.array("elapsed", costs[4], np.float64, (rows,))),
+        _elapsed(costs[4], rows),
     )
     if n == 0:
         raise ValueError("prices must have at least 1 column, got 0")
@@ -123,7 +130,7 @@ def _walk(
         price, before = prices[row], prices[max(row - 1, 0)]
         gross = _sum(held * (price - before))
         short = _sum(costs.rates[3] * np.maximum(-held * before, 0.0))
-        borrow = short * costs.elapsed[row]
+        borrow = short * costs.elapsed[row if len(costs.elapsed) > 1 else 0]
         wanted = orders[row - lag] if row >= lag else held
         wanted = np.where(np.isnan(wanted), held, wanted)
         quantity = wanted - held
@@ -184,7 +191,7 @@ def run_bars(
         Fee, money per unit.
     spread_unit, impact : ndarray (1, n) or (T, n)
         Half-spread, money per unit; linear impact, money per squared unit.
-    elapsed : ndarray (T,)
+    elapsed : ndarray (1,) or (T,)
         Years since the bar before.
 
     Returns
@@ -205,7 +212,8 @@ def run_bars(
         overflows; a weight meets equity or a price that is not positive.
     """
     costs = (rates, fee_unit, spread_unit, impact, elapsed)
-    bars = list(_bars(signals, prices, capital, lag, weights, costs))
+    with np.errstate(over="ignore", invalid="ignore"):
+        bars = list(_bars(signals, prices, capital, lag, weights, costs))
     places = [(bar.row, i) for bar in bars for i in np.flatnonzero(bar.quantity)]
     trades = [[bars[row].quantity[i], *bars[row].costs[:, i]] for row, i in places]
     return (
@@ -253,7 +261,8 @@ def bars_summary(
     bars = _bars(signals, prices, capital, lag, weights, costs)
     if len(prices) < 3:
         raise ValueError(f"prices must have at least 3 rows, got {len(prices)}")
-    equity = np.array([bar.equity for bar in bars])
+    with np.errstate(over="ignore", invalid="ignore"):
+        equity = np.array([bar.equity for bar in bars])
     for row in np.flatnonzero(equity <= 0):
         raise ValueError(f"signals[{row}] must leave equity above 0, got {equity[row]}")
     moments = metrics.return_moments(equity[1:] / equity[:-1] - 1, 0.0)
@@ -288,12 +297,19 @@ def moving_average_cross(prices: Array, fast: int, slow: int) -> Array:
     signs = np.full(len(prices), math.nan)
     for start in range(slow - 1, len(prices), BLOCK):
         stop = min(start + BLOCK, len(prices))
-        # From the first price of the block: equal prices have equal means, to the last digit.
-        levels = prices[start - slow + 1 : stop] - prices[start]
-        steps = np.empty(stop - start)
-        # The difference of the means times fast slow, which is exact for whole ticks.
-        steps[0] = slow * levels[slow - fast : slow].sum() - fast * levels[:slow].sum()
-        steps[1:] = slow * (levels[slow:] - levels[slow - fast : -fast])
-        steps[1:] -= fast * (levels[slow:] - levels[:-slow])
-        signs[start:stop] = np.sign(np.cumsum(steps))
+        with np.errstate(over="ignore", invalid="ignore"):
+            gaps = _gaps(prices[start - slow + 1 : stop], fast, slow)
+        if not math.isfinite(gaps[-1]):
+            raise ValueError("prices must have finite sums")
+        signs[start:stop] = np.sign(gaps)
     return signs
+
+
+def _gaps(prices: Array, fast: int, slow: int) -> Array:
+    """The differences of the means times ``fast slow``, which is exact for whole ticks."""
+    # From the first price of the block: equal prices have equal means, to the last digit.
+    levels = prices - prices[slow - 1]
+    first = slow * levels[slow - fast : slow].sum() - fast * levels[:slow].sum()
+    steps = slow * (levels[slow:] - levels[slow - fast : -fast])
+    steps -= fast * (levels[slow:] - levels[:-slow])
+    return np.cumsum(np.append(first, steps))

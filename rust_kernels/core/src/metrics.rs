@@ -32,9 +32,11 @@ pub struct Moments {
 
 impl Moments {
     /// Adds returns, at most `BLOCK` of them for the sake of rounding.
-    pub(crate) fn add(&mut self, values: &[f64], target: f64) {
+    ///
+    /// Without `ALL` only their mean and squares are taken, the other sums stay 0.
+    pub(crate) fn add<const ALL: bool>(&mut self, values: &[f64], target: f64) {
         if !values.is_empty() {
-            let block = pulp::Arch::new().dispatch(Summing { values, target });
+            let block = pulp::Arch::new().dispatch(Summing::<ALL> { values, target });
             self.merge(&block);
         }
     }
@@ -72,12 +74,12 @@ impl Moments {
 }
 
 /// The sums over one block.
-struct Summing<'a> {
+struct Summing<'a, const ALL: bool> {
     values: &'a [f64],
     target: f64,
 }
 
-impl WithSimd for Summing<'_> {
+impl<const ALL: bool> WithSimd for Summing<'_, ALL> {
     type Output = Moments;
 
     #[inline(always)]
@@ -90,6 +92,22 @@ impl WithSimd for Summing<'_> {
         let [sum] = total(simd, values, |x| [simd.sub_f64s(x, shift)], |x| [x - first]);
         let away = sum / n;
         let (zero, mean) = (simd.splat_f64s(0.0), simd.splat_f64s(away));
+        if !ALL {
+            let square = |x| {
+                let d = simd.sub_f64s(simd.sub_f64s(x, shift), mean);
+                [simd.mul_f64s(d, d)]
+            };
+            let [squares] = total(simd, values, square, |x| {
+                let d = x - first - away;
+                [d * d]
+            });
+            return Moments {
+                n: values.len(),
+                mean: first + away,
+                powers: [squares, 0.0, 0.0],
+                ..Moments::default()
+            };
+        }
         let goal = simd.splat_f64s(target);
         let powers = total(
             simd,
@@ -196,20 +214,21 @@ pub fn return_moments(returns: &[f64], target: f64) -> Result<Moments, Error> {
     at_least_one("returns", returns)?;
     let mut moments = Moments::default();
     for block in returns.chunks(BLOCK) {
-        moments.add(block, target);
+        moments.add::<true>(block, target);
     }
     let sums = moments.powers.iter().sum::<f64>() + moments.downside;
-    if !sums.is_finite() || !moments.mean.is_finite() {
-        let bad = not_finite("returns", returns);
-        return Err(bad.unwrap_or_else(|| {
-            if target.is_finite() {
-                Error::new("returns", "must be below about 1e75")
-            } else {
-                Error::new("target", format!("must be finite, got {target}"))
-            }
-        }));
+    let possible = sums.is_finite() && moments.mean.is_finite();
+    if possible && target.is_finite() {
+        return Ok(moments);
     }
-    Ok(moments)
+    // Bad values are named first, as in the reference.
+    Err(not_finite("returns", returns).unwrap_or_else(|| {
+        if target.is_finite() {
+            Error::new("returns", "must be below about 1e75")
+        } else {
+            Error::new("target", format!("must be finite, got {target}"))
+        }
+    }))
 }
 
 /// The largest fall from a high.

@@ -5,12 +5,13 @@
 
 use crate::metrics::{all, none, Moments, Path};
 use crate::Error;
+use pulp::{Simd, WithSimd};
 
 /// Bars whose equity is kept at hand for their returns, and after which moving sums begin anew.
 const BLOCK: usize = 1024;
 
 /// Bars that are looked at together for whether anything is traded in them.
-const QUIET: usize = 32;
+const QUIET: usize = 16;
 
 /// Parts of a block whose running sums are taken side by side.
 const PARTS: usize = 4;
@@ -32,7 +33,7 @@ pub struct Costs<'a> {
     pub spread_unit: &'a [f64],
     /// (1, n) or (T, n): linear impact, money per squared unit.
     pub impact: &'a [f64],
-    /// (T,): years since the bar before.
+    /// (1,) or (T,): years since the bar before.
     pub elapsed: &'a [f64],
 }
 
@@ -107,7 +108,16 @@ impl Orders<'_> {
             }
             not_negative(name, table, Some(self.n))?;
         }
-        not_negative("elapsed", self.costs.elapsed, None)?;
+        let elapsed = self.costs.elapsed;
+        if elapsed.len() != 1 && elapsed.len() != self.rows() {
+            let problem = format!(
+                "must have 1 or {} values, got {}",
+                self.rows(),
+                elapsed.len()
+            );
+            return Err(Error::new("elapsed", problem));
+        }
+        not_negative("elapsed", elapsed, None)?;
         if !self.capital.is_finite() {
             let problem = format!("must be finite, got {}", self.capital);
             return Err(Error::new("capital", problem));
@@ -222,7 +232,8 @@ impl<'a> Account<'a> {
         let yearly: f64 = short
             .map(|((rate, held), price)| rate * (-held * price).max(0.0))
             .fold(0.0, |sum, value| sum + value);
-        yearly * self.orders.costs.elapsed[row]
+        let elapsed = self.orders.costs.elapsed;
+        yearly * elapsed[if elapsed.len() > 1 { row } else { 0 }]
     }
 
     /// Follows the account through a bar; tells of each trade its asset, quantity and costs.
@@ -258,8 +269,7 @@ impl<'a> Account<'a> {
         }
         let equity = self.cash + value;
         if !equity.is_finite() {
-            let problem = format!("and prices must keep equity finite, got {equity}");
-            return Err(Error::new(format!("signals[{row}]"), problem));
+            return Err(not_finite(format!("signals[{row}]"), equity));
         }
         if orders.weights {
             self.decide(row, equity)?;
@@ -293,16 +303,22 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    /// Whether nothing but the price of the one asset changes in these bars.
+    /// How many of the next bars, up to `most`, change nothing but the price of the one asset.
     #[inline(always)]
-    fn quiet(&self, start: usize, bars: usize) -> bool {
+    fn quiet(&self, start: usize, most: usize) -> usize {
         let orders = &self.orders;
         if orders.n != 1 || orders.weights || self.borrows || start < orders.lag {
-            return false;
+            return 0;
         }
         let held = self.held[0];
-        let signals = &orders.signals[start - orders.lag..][..bars];
-        none(signals, |signal| (signal - held).abs() > 0.0)
+        let trades = |signal: f64| (signal - held).abs() > 0.0;
+        let signals = &orders.signals[start - orders.lag..][..most];
+        let calm = signals
+            .chunks(QUIET)
+            .take_while(|chunk| none(chunk, trades));
+        let bars = (calm.count() * QUIET).min(most);
+        let rest = &signals[bars..most.min(bars + QUIET)];
+        bars + rest.iter().take_while(|&&signal| !trades(signal)).count()
     }
 }
 
@@ -338,12 +354,20 @@ fn run(orders: Orders) -> Result<Run, Error> {
 /// The outcome of `run_bars`, without a column of accounts.
 pub fn bars_summary(orders: Orders) -> Result<Summary, Error> {
     orders.check()?;
-    let arch = pulp::Arch::new();
-    let found = arch.dispatch(
-        #[inline(always)]
-        || summarise(orders),
-    );
+    let found = pulp::Arch::new().dispatch(Summarising(orders));
     found.map_err(|error| orders.refused_value().unwrap_or(error))
+}
+
+/// `summarise`, compiled for the machine's vectors.
+struct Summarising<'a>(Orders<'a>);
+
+impl WithSimd for Summarising<'_> {
+    type Output = Result<Summary, Error>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        summarise(self.0)
+    }
 }
 
 #[inline(always)]
@@ -361,20 +385,13 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
     for start in (0..rows).step_by(BLOCK) {
         let bars = BLOCK.min(rows - start);
         follow(&mut account, start, &mut equity[1..=bars])?;
-        if !none(&equity[1..=bars], |level| level <= 0.0) {
-            let bar = equity[1..=bars]
-                .iter()
-                .position(|&level| level <= 0.0)
-                .unwrap_or(0);
-            let problem = format!("must leave equity above 0, got {}", equity[bar + 1]);
-            return Err(Error::new(format!("signals[{}]", start + bar), problem));
-        }
+        check_equity(start, &equity[1..=bars])?;
         let first = if start == 0 { 1 } else { 0 };
         let levels = equity[first..=bars].windows(2);
         for (out, pair) in returns[first..bars].iter_mut().zip(levels) {
             *out = pair[1] / pair[0] - 1.0;
         }
-        moments.add(&returns[first..bars], 0.0);
+        moments.add::<false>(&returns[first..bars], 0.0);
         path.get_or_insert_with(|| Path::new(equity[1]))
             .extend(&equity[1 + first..=bars]);
         equity[0] = equity[bars];
@@ -387,21 +404,45 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
     })
 }
 
+/// Refuses equity that is lost or no number.
+#[inline(always)]
+fn check_equity(start: usize, levels: &[f64]) -> Result<(), Error> {
+    let kept = |level: f64| level > 0.0 && level < f64::INFINITY;
+    if none(levels, |level| !kept(level)) {
+        return Ok(());
+    }
+    let bar = levels.iter().position(|&x| !kept(x)).unwrap_or(0);
+    let place = format!("signals[{}]", start + bar);
+    let level = levels[bar];
+    Err(if level.is_finite() {
+        Error::new(place, format!("must leave equity above 0, got {level}"))
+    } else {
+        not_finite(place, level)
+    })
+}
+
+fn not_finite(place: String, equity: f64) -> Error {
+    let problem = format!("and prices must keep equity finite, got {equity}");
+    Error::new(place, problem)
+}
+
 /// Equity after each of the bars from `start` on.
 #[inline(always)]
 fn follow(account: &mut Account, start: usize, equity: &mut [f64]) -> Result<(), Error> {
-    for (chunk, levels) in equity.chunks_mut(QUIET).enumerate() {
-        let first = start + chunk * QUIET;
-        if account.quiet(first, levels.len()) {
+    let mut bar = 0;
+    while bar < equity.len() {
+        let quiet = account.quiet(start + bar, equity.len() - bar);
+        if quiet > 0 {
             let (cash, held) = (account.cash, account.held[0]);
-            let prices = &account.orders.prices[first..first + levels.len()];
-            for (level, price) in levels.iter_mut().zip(prices) {
+            let prices = &account.orders.prices[start + bar..][..quiet];
+            for (level, price) in equity[bar..].iter_mut().zip(prices) {
                 *level = cash + held * price;
             }
-        } else {
-            for (row, level) in levels.iter_mut().enumerate() {
-                *level = account.step(first + row, |_, _, _| ())?.equity;
-            }
+            bar += quiet;
+        }
+        if bar < equity.len() {
+            equity[bar] = account.step(start + bar, |_, _, _| ())?.equity;
+            bar += 1;
         }
     }
     Ok(())

@@ -90,7 +90,7 @@ impl<'py> Arguments<'py> {
             fee_unit: vector("fee_unit", fee_unit, Some(n))?,
             spread_unit: table("spread_unit", spread_unit, None, n)?,
             impact: table("impact", impact, None, n)?,
-            elapsed: vector("elapsed", elapsed, Some(rows))?,
+            elapsed: vector("elapsed", elapsed, None)?,
         })
     }
 
