@@ -50,7 +50,7 @@ pub const DEPTH: u8 = 1;
 /// Kind of event: a trade.
 pub const TRADE: u8 = 2;
 
-/// Ticks or lots of one order, so that sums of them stay far below 2^63.
+/// Ticks or lots of one order: a level overflows only with eight million orders of that size.
 const LARGEST: i64 = 1 << 40;
 
 /// Levels from the best one on that are looked at one by one.
