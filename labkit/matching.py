@@ -35,19 +35,23 @@ __all__ = [
     "snapshot",
 ]
 
+#: Words for what a request asks, and their codes.
 KINDS = {
     "limit": codes.LIMIT,
     "market": codes.MARKET,
     "cancel": codes.CANCEL,
     "modify": codes.MODIFY,
 }
+#: Words for what an order must not do, and their codes.
 FLAGS = {
     "": 0,
     "post-only": codes.POST_ONLY,
     "immediate-or-cancel": codes.IMMEDIATE_OR_CANCEL,
     "fill-or-kill": codes.FILL_OR_KILL,
 }
+#: What can become of a request.
 STATES = ("accepted", "filled", "resting", "cancelled", "rejected")
+#: Why all or the rest of a request was not done.
 REASONS = (
     "",
     "duplicate id",
@@ -60,6 +64,7 @@ REASONS = (
     "no liquidity",
 )
 
+#: One request.
 REQUEST_DTYPE = np.dtype(
     [
         ("time_ns", "i8"),  # arrival at the engine, never falling

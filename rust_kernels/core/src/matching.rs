@@ -50,11 +50,11 @@ pub const DEPTH: u8 = 1;
 /// Kind of event: a trade.
 pub const TRADE: u8 = 2;
 
-/// Ticks or lots of one order, so that sums of them stay far below 2^63.
+/// Ticks or lots of one order: a level overflows only with eight million orders of that size.
 const LARGEST: i64 = 1 << 40;
 
 /// Levels from the best one on that are looked at one by one.
-const NEAR: usize = 16;
+const NEAR: usize = 8;
 
 /// No order.
 const NONE: u32 = u32::MAX;
@@ -287,18 +287,20 @@ struct Side {
 
 impl Side {
     /// Where the level is, or where it would have to be.
+    #[inline(always)]
     fn find(&self, key: i64) -> Result<usize, usize> {
-        let near = self.keys.len().saturating_sub(NEAR);
-        for row in (near..self.keys.len()).rev() {
-            if self.keys[row] <= key {
-                return if self.keys[row] == key {
-                    Ok(row)
-                } else {
-                    Err(row + 1)
-                };
-            }
+        let (far, near) = self.keys.split_at(self.keys.len().saturating_sub(NEAR));
+        // Counting takes no branch that depends on the key.
+        let better = near.iter().filter(|&&other| other > key).count();
+        let above = self.keys.len() - better;
+        if better == near.len() {
+            return far.binary_search(&key);
         }
-        self.keys[..near].binary_search(&key)
+        if self.keys[above - 1] == key {
+            Ok(above - 1)
+        } else {
+            Err(above)
+        }
     }
 
     fn total(&self, key: i64) -> i64 {
@@ -797,5 +799,114 @@ impl Engine {
 
     fn publish(&self, side: i8, price: i64, size: i64, tape: &mut Tape) {
         tape.events.push(self.time_ns, price, size, DEPTH, side);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn empty() -> Engine {
+        Engine::new(&[], &[], &[], &[]).unwrap()
+    }
+
+    /// Rows of id, kind, side, price, size and flags, at times 0, 1, ...
+    fn run(engine: &mut Engine, rows: &[(i64, u8, i8, i64, i64, u8)]) -> (Tape, Statuses) {
+        let time_ns: Vec<i64> = (0..rows.len() as i64).collect();
+        let requests = Requests {
+            time_ns: &time_ns,
+            id: &rows.iter().map(|row| row.0).collect::<Vec<_>>(),
+            kind: &rows.iter().map(|row| row.1).collect::<Vec<_>>(),
+            side: &rows.iter().map(|row| row.2).collect::<Vec<_>>(),
+            price: &rows.iter().map(|row| row.3).collect::<Vec<_>>(),
+            size: &rows.iter().map(|row| row.4).collect::<Vec<_>>(),
+            flags: &rows.iter().map(|row| row.5).collect::<Vec<_>>(),
+        };
+        engine.process(requests).unwrap()
+    }
+
+    #[test]
+    fn the_best_price_trades_first_and_then_the_oldest_order() {
+        let rows = [
+            (1, LIMIT, -1, 102, 4, 0),
+            (2, LIMIT, -1, 101, 3, 0),
+            (3, LIMIT, -1, 101, 2, 0),
+            (4, LIMIT, 1, 102, 6, 0),
+        ];
+        let mut engine = empty();
+        let (tape, statuses) = run(&mut engine, &rows);
+        assert_eq!(tape.trades.maker, [2, 3, 1]);
+        assert_eq!(tape.trades.price, [101, 101, 102]);
+        assert_eq!(tape.trades.size, [3, 2, 1]);
+        assert_eq!(statuses.state, [RESTING, FILLED, FILLED, FILLED]);
+        assert_eq!(engine.resting(), [(1, -1, 102, 3)]);
+    }
+
+    #[test]
+    fn ids_are_found_however_they_lie() {
+        for stride in [1, -1, 1 << 10, 1 << 20, 1 << 33, 0x5DEE_CE66] {
+            let mut index = Index::new(0);
+            for n in 0..5000_u32 {
+                assert_eq!(index.get(i64::from(n) * stride), None);
+                index.insert(i64::from(n) * stride, n);
+            }
+            assert!((0..5000).all(|n| index.get(i64::from(n) * stride) == Some(n)));
+        }
+    }
+
+    #[test]
+    fn a_malformed_request_changes_nothing() {
+        let mut engine = empty();
+        let requests = Requests {
+            time_ns: &[5, 4],
+            id: &[1, 2],
+            kind: &[LIMIT, LIMIT],
+            side: &[1, 1],
+            price: &[10, 10],
+            size: &[1, 1],
+            flags: &[0, 0],
+        };
+        let error = engine.process(requests).unwrap_err().to_string();
+        assert_eq!(error, "time_ns[1] must not be before 5, got 4");
+        assert!(engine.resting().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn levels_stay_sorted_and_hold_what_rests(
+            rows in prop::collection::vec(
+                (0..60_i64, 1..=4_u8, prop::bool::ANY, 1..120_i64, 1..9_i64), 0..300,
+            )
+        ) {
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|(id, kind, buys, price, size)| {
+                    (id, kind, if buys { 1 } else { -1 }, price, size, 0)
+                })
+                .collect();
+            let mut engine = empty();
+            let (_, statuses) = run(&mut engine, &rows);
+            let resting = engine.resting();
+            for side in [1, -1] {
+                let levels: Vec<_> = engine.levels(side, usize::MAX).collect();
+                let better = |pair: &[(i64, i64)]| i64::from(side) * (pair[0].0 - pair[1].0) > 0;
+                prop_assert!(levels.windows(2).all(better));
+                for (price, total) in levels {
+                    let here = |order: &&(i64, i8, i64, i64)| order.1 == side && order.2 == price;
+                    let sum: i64 = resting.iter().filter(here).map(|order| order.3).sum();
+                    prop_assert_eq!(sum, total);
+                }
+            }
+            if let (Some(bid), Some(ask)) = (engine.best(1), engine.best(-1)) {
+                prop_assert!(bid < ask);
+            }
+            let left: i64 = resting.iter().map(|order| order.3).sum();
+            prop_assert_eq!(statuses.resting.iter().sum::<i64>(), left);
+            for row in 0..rows.len() {
+                let parts = statuses.filled[row] + statuses.resting[row] + statuses.cancelled[row];
+                prop_assert!(statuses.state[row] == REJECTED || statuses.submitted[row] == parts);
+            }
+        }
     }
 }

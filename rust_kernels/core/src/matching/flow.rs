@@ -328,3 +328,70 @@ fn geometric(mean: f64, uniform: f64) -> i64 {
     }
     1 + ((-uniform).ln_1p() / (-1.0 / mean).ln_1p()) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOW: Flow<'_> = Flow {
+        seed: 1,
+        duration_s: 50.0,
+        start_price: 100,
+        limit_rates: &[2.0, 1.0, 0.5],
+        cancel_rates: &[0.5, 0.2],
+        market_rate: 0.5,
+        limit_size: 3.0,
+        market_size: 1.0,
+        fundamental_rate: 1.0,
+        pull: 0.1,
+    };
+
+    #[test]
+    fn a_longer_flow_begins_as_the_shorter_one() {
+        let short = zero_intelligence_flow(FLOW).unwrap();
+        let duration_s = 80.0;
+        let long = zero_intelligence_flow(Flow { duration_s, ..FLOW }).unwrap();
+        assert!(long.requests.len() > short.requests.len());
+        let row = |r: &Request| (r.time_ns, r.id, r.kind, r.side, r.price, r.size);
+        let pairs = short.requests.iter().zip(&long.requests);
+        assert!(pairs.into_iter().all(|(a, b)| row(a) == row(b)));
+        assert!(long.fundamental.starts_with(&short.fundamental));
+    }
+
+    #[test]
+    fn market_orders_of_mean_size_one_are_of_one_lot() {
+        let simulated = zero_intelligence_flow(FLOW).unwrap();
+        let of = |kind| simulated.requests.iter().filter(move |r| r.kind == kind);
+        assert!(of(MARKET).count() > 20 && of(MARKET).all(|r| r.size == 1));
+        assert!(of(LIMIT).any(|r| r.size > 3));
+    }
+
+    #[test]
+    fn sizes_are_geometric_by_inversion() {
+        // P(size > k) = (1 - 1 / mean)^k.
+        assert_eq!(geometric(4.0, 0.0), 1);
+        assert_eq!(geometric(4.0, 0.2499), 1);
+        assert_eq!(geometric(4.0, 0.2501), 2);
+        assert_eq!(geometric(4.0, 1.0 - 0.75_f64.powi(10) * 0.999), 11);
+        assert_eq!(geometric(1.0, 0.999), 1);
+    }
+
+    #[test]
+    fn rates_that_cannot_be_are_refused_by_name() {
+        let refused = |flow| zero_intelligence_flow(flow).unwrap_err().to_string();
+        let limit_rates = &[1.0, -1.0][..];
+        assert_eq!(
+            refused(Flow {
+                limit_rates,
+                ..FLOW
+            }),
+            "limit_rates[1] must be finite and not negative, got -1"
+        );
+        let start_price = 3;
+        assert!(refused(Flow {
+            start_price,
+            ..FLOW
+        })
+        .starts_with("start_price must be from 4"));
+    }
+}
