@@ -107,3 +107,120 @@ def peer(recording, offsets, size, interval, latency, queue, exchange, fees):
     equity = values.balance + values.position * mid - values.fee
     hbt.close()
     return fills[:found], sent, equity, code
+
+
+QUEUES = {
+    "risk averse": (("risk_adverse_queue_model", ()), bt.RiskAverseQueue()),
+    "power": (("power_prob_queue_model", (3.0,)), bt.ProbabilityQueue("power", 3.0)),
+    "power2": (("power_prob_queue_model2", (2.0,)), bt.ProbabilityQueue("power2", 2.0)),
+    "power3": (("power_prob_queue_model3", (3.0,)), bt.ProbabilityQueue("power3", 3.0)),
+    "log": (("log_prob_queue_model", ()), bt.ProbabilityQueue("log")),
+    "log2": (("log_prob_queue_model2", ()), bt.ProbabilityQueue("log2")),
+}
+CONSTANT = (("constant_order_latency", (2_000_000, 3_000_000)), (2_000_000, 3_000_000))
+FEES = bt.Fees(-0.0001, 0.0005)
+
+
+def offsets(most, half_spread, skew):
+    inventory = np.arange(-most, most + 1)
+    bids, asks = half_spread + skew * inventory, half_spread - skew * inventory
+    bids[-1] = asks[0] = np.nan
+    return bids, asks
+
+
+def interpolated(recording, seed):
+    """Recorded latencies of one request each 50 ms, as hftbacktest and as labkit read them."""
+    rng = np.random.default_rng(seed)
+    start, end = recording.events["exchange_ns"][0], recording.events["local_ns"][-1]
+    request = np.arange(start + 10_000_000, end, 50_000_000)
+    exchange = np.maximum.accumulate(request + rng.integers(10**6, 10**7, len(request)))
+    response = np.maximum.accumulate(exchange + rng.integers(10**6, 10**7, len(request)))
+    names = [("req_ts", "i8"), ("exch_ts", "i8"), ("resp_ts", "i8"), ("_padding", "i8")]
+    rows = np.zeros(len(request), np.dtype(names, align=True))
+    rows["req_ts"], rows["exch_ts"], rows["resp_ts"] = request, exchange, response
+    table = np.column_stack([request, exchange, response])
+    return ("intp_order_latency", (rows,)), bt.RecordedLatency(table, interpolate=True)
+
+
+def assert_same(recording, quotes, size, interval, latency, queue, partial):
+    """Both engines: the same fills and equity; returns ours."""
+    (theirs, ours), (their_queue, our_queue) = latency, queue
+    exchange = "partial_fill_exchange" if partial else "no_partial_fill_exchange"
+    fills, sent, equity, code = peer(
+        recording, quotes, size, interval, theirs, their_queue, exchange, FEES
+    )
+    assert code == 1  # the end of the data, no error
+    result = bt.replay(
+        recording,
+        bt.InventoryQuoter(*quotes, size, interval),
+        latency=ours,
+        queue=our_queue,
+        fees=FEES,
+        partial_fills=partial,
+    )
+    table = result.fills[["exchange_ns", "side", "ticks", "lots"]].to_numpy()
+    # Fills of one moment have no order of their own there.
+    assert sorted(map(tuple, table)) == sorted(map(tuple, fills))
+    assert len(result.orders) == sent
+    assert result.final_equity == pytest.approx(equity, abs=1e-6)
+    return result
+
+
+@pytest.fixture(scope="module")
+def market():
+    return zero_intelligence(40_000, seed=3)
+
+
+def queue_fills(result):
+    """Fills by a trade at the price, not by a price that went through."""
+    return (result.fills["ahead"] == 0).sum()
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_whole_fills_agree(market, queue):
+    latency = (CONSTANT[0], bt.ConstantLatency(*CONSTANT[1]))
+    quotes = offsets(4, 0.7, 0.3)
+    result = assert_same(market, quotes, 25, 100_000_000, latency, QUEUES[queue], False)
+    assert len(result.fills) > 300
+    assert queue_fills(result) > 30
+
+
+def test_partial_fills_of_one_lot_agree(market):
+    # Sizes of the market are tens of lots: what reaches an order is never just its one lot, which
+    # would leave hftbacktest with a filled order in its book (see below).
+    latency = (CONSTANT[0], bt.ConstantLatency(*CONSTANT[1]))
+    quotes = offsets(4, 0.7, 0.3)
+    result = assert_same(market, quotes, 1, 100_000_000, latency, QUEUES["risk averse"], True)
+    assert queue_fills(result) > 30
+
+
+@pytest.mark.parametrize("queue", ["risk averse", "power", "log"])
+def test_interpolated_latency_agrees(market, queue):
+    latency = interpolated(market, 1)
+    quotes = offsets(3, 0.7, 0.3)
+    result = assert_same(market, quotes, 25, 70_000_000, latency, QUEUES[queue], False)
+    assert len(result.fills) > 300
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("queue", ["risk averse", "power3", "log2"])
+@pytest.mark.real_data(SPOT)
+def test_the_recorded_session_agrees(spot, queue, partial):
+    latency = (("constant_order_latency", (2 * 10**7, 10**7)), bt.ConstantLatency(2 * 10**7, 10**7))
+    quotes = offsets(5, 30.0, 8.0)
+    size = 1 if partial else 1000
+    result = assert_same(spot, quotes, size, 100_000_000, latency, QUEUES[queue], partial)
+    assert len(result.fills) > 50
+
+
+@pytest.mark.real_data(SPOT)
+def test_the_recorded_session_with_interpolated_latency_agrees(spot):
+    quotes = offsets(5, 0.5, 20.0)
+    latency = interpolated(spot, 2)
+    result = assert_same(spot, quotes, 1000, 100_000_000, latency, QUEUES["power2"], False)
+    assert len(result.fills) > 50
+
+
+@pytest.fixture(scope="module")
+def spot():
+    return bt.align_clock(bt.recording(data.load(SPOT)), 1_000_000)
