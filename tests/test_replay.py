@@ -13,7 +13,7 @@ def zero_intelligence(n, seed, tick_size=0.01, lot_size=0.001, scale=10):
     rows = []
 
     def touch(side):
-        return max((side * price for price in books[side]), default=-side * 0) * side
+        return side * max(side * price for price in books[side])
 
     def show(side, price, size, kind=bt.DEPTH):
         if kind == bt.DEPTH:
@@ -43,8 +43,9 @@ def zero_intelligence(n, seed, tick_size=0.01, lot_size=0.001, scale=10):
             show(-side, best, size, bt.TRADE)
             show(side, best, books[side][best] - size)
     events = np.zeros(n, bt.EVENT_DTYPE)
-    for name, column in zip(("price", "size", "kind", "side"), zip(*rows[:n], strict=True)):
-        events[name] = column
+    table = np.array(rows[:n])
+    for at, name in enumerate(("price", "size", "kind", "side")):
+        events[name] = table[:, at]
     happened = 10**15 + np.cumsum(rng.exponential(5e6, n)).astype(np.int64)
     events["exchange_ns"] = happened
     delayed = happened + 1_000_000 + rng.exponential(1e6, n).astype(np.int64)

@@ -5,6 +5,7 @@ import pytest
 from hftbacktest import (
     BUY,
     FILLED,
+    GTC,
     GTX,
     LIMIT,
     NONE,
@@ -23,7 +24,7 @@ SPOT = "binance_spot_btcusdt_20240808"
 
 @njit
 def quote(hbt, bid_offset, ask_offset, size, interval, fills):
-    """The quoter on hftbacktest's interface; returns fills, orders sent and the error that ended it."""
+    """The quoter on hftbacktest's interface: numbers of fills and orders, the code that ended it."""
     tick, lot = hbt.depth(0).tick_size, hbt.depth(0).lot_size
     most = len(bid_offset) // 2
     found, sent, code = 0, 0, 0
@@ -224,3 +225,100 @@ def test_the_recorded_session_with_interpolated_latency_agrees(spot):
 @pytest.fixture(scope="module")
 def spot():
     return bt.align_clock(bt.recording(data.load(SPOT)), 1_000_000)
+
+
+# Where we differ by intent: the faults there, and what happens here
+
+
+def scene(*rows):
+    """Events at one second each: kind, side, ticks, lots; bids from 100, asks from 101."""
+    events = np.zeros(len(rows), bt.EVENT_DTYPE)
+    events["exchange_ns"] = events["local_ns"] = (np.arange(len(rows)) + 1) * 10**9
+    for name, column in zip(
+        ("kind", "side", "price", "size"), zip(*rows, strict=True), strict=True
+    ):
+        events[name] = column
+    return bt.Recording(bt.Instrument("A/B", 1.0, 1.0), events)
+
+
+BOOK = [(bt.DEPTH, 1, 100, 10), (bt.DEPTH, -1, 101, 5), (bt.DEPTH, -1, 102, 5)]
+END = [(bt.DEPTH, 1, 90, 1)]
+
+
+def both_engines(recording, orders):
+    """Both engines with buy orders (limit, price, lots) sent when the book stands.
+
+    Returns the position there (without the error that ended it), the error, and our replay.
+    """
+    rows = bt.to_hftbacktest(recording)
+    asset = (
+        BacktestAsset()
+        .data([rows])
+        .linear_asset(1.0)
+        .tick_size(1.0)
+        .lot_size(1.0)
+        .roi_lb(80.0)
+        .roi_ub(120.0)
+        .trading_value_fee_model(0.0, 0.0)
+        .constant_order_latency(1000, 1000)
+        .risk_adverse_queue_model()
+        .partial_fill_exchange()
+    )
+    hbt = ROIVectorMarketDepthBacktest([asset])
+    hbt.elapse(int(2.5e9))
+    for order_id, (price, size) in enumerate(orders, start=1):
+        hbt.submit_buy_order(0, order_id, price, size, GTC, LIMIT, False)
+    code = hbt.elapse(10**11)
+    position = hbt.position(0)
+    hbt.close()
+
+    def buy(state):
+        if state.time_ns == int(3.5e9):
+            return [bt.Submit(1, price, size) for price, size in orders]
+
+    ours = bt.replay(
+        recording,
+        buy,
+        interval_ns=int(2.5e9),
+        latency=bt.ConstantLatency(1000, 1000),
+        queue=bt.RiskAverseQueue(),
+        fees=bt.Fees(0.0, 0.0),
+    )
+    return position, code, ours
+
+
+def sell(*lots):
+    return [(bt.TRADE, -1, 100, size) for size in lots]
+
+
+def test_a_fill_in_two_parts_counts_there_with_its_last_part_alone():
+    position, code, ours = both_engines(scene(*BOOK, *sell(11, 3), *END), [(100, 3)])
+    assert (position, code) == (2, 1)
+    assert ours.fills["lots"].tolist() == [1, 2]
+    assert ours.position.iloc[-1] == 3
+
+
+def test_a_fill_in_part_alone_is_never_known_there():
+    position, code, ours = both_engines(scene(*BOOK, *sell(11), *END), [(100, 3)])
+    assert (position, code) == (0, 1)
+    assert ours.position.iloc[-1] == 1
+
+
+def test_an_order_filled_to_the_last_lot_stays_in_the_book_there_and_ends_the_run():
+    position, code, ours = both_engines(scene(*BOOK, *sell(11, 4), *END), [(100, 1)])
+    assert (position, code) == (1, 14)
+    assert ours.fills["lots"].tolist() == [1]
+    assert ours.orders["state"].tolist() == ["filled"]
+
+
+def test_two_orders_at_a_level_share_a_trade_that_each_gets_whole_there():
+    position, code, ours = both_engines(scene(*BOOK, *sell(14), *END), [(100, 3), (100, 3)])
+    assert (position, code) == (6, 1)
+    assert ours.fills[["order_id", "lots"]].to_numpy().tolist() == [[1, 3], [2, 1]]
+
+
+def test_a_large_taker_gets_what_the_book_shows_and_all_at_its_limit_there():
+    position, code, ours = both_engines(scene(*BOOK, *END), [(102, 50)])
+    assert (position, code) == (45, 1)  # the last part of 50: 5 at 101, 45 at 102
+    assert ours.fills[["ticks", "lots"]].to_numpy().tolist() == [[101, 5], [102, 5]]
+    assert ours.orders["state"].tolist() == ["expired"]
