@@ -24,7 +24,7 @@ SPOT = "binance_spot_btcusdt_20240808"
 
 @njit
 def quote(hbt, bid_offset, ask_offset, size, interval, fills):
-    """The quoter on hftbacktest's interface: numbers of fills and orders, the code that ended it."""
+    """The quoter on its interface: numbers of fills and orders, and the code that ended it."""
     tick, lot = hbt.depth(0).tick_size, hbt.depth(0).lot_size
     most = len(bid_offset) // 2
     found, sent, code = 0, 0, 0
