@@ -40,7 +40,9 @@ from rich.table import Table
 
 import labkit
 from labkit import meanrev, metrics, ou, reference
+from labkit import backtest, meanrev, ou, reference
 from labkit._backend import kernels
+from labkit.backtest import DEPTH, EVENT_DTYPE
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "book" / "benchmarks.json"
@@ -379,58 +381,59 @@ def triangular_route() -> Iterator[Case]:
 # Order books
 
 
-def feed(k: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Level changes in ticks around 10,000, one a message, never crossed."""
+def feed(n: int, seed: int) -> np.ndarray:
+    """Level changes in ticks around 10,000, never crossed."""
     rng = np.random.default_rng(seed)
-    side = rng.integers(0, 2, k).astype(np.int8)
-    away = 1 + rng.geometric(0.05, k)
-    tick = np.where(side == 0, 10_000 - away, 10_000 + away)
-    size = rng.integers(0, 4, k).astype(np.float64)
-    return np.arange(k), side, tick.astype(np.float64), size, np.zeros(k, bool)
+    events = np.zeros(n, EVENT_DTYPE)
+    side = rng.choice([1, -1], n)
+    events["kind"], events["side"] = DEPTH, side
+    events["price"] = 10_000 - side * (1 + rng.geometric(0.05, n))
+    events["size"] = rng.integers(0, 4, n)
+    return events
 
 
-def numba_books(numba: ModuleType, events: tuple[np.ndarray, ...]):
+def numba_books(numba: ModuleType, events: np.ndarray):
     """Sizes in an array over all ticks, best quotes followed; the best of each side after each."""
 
     @numba.njit
     def replay(side, price, size):
-        sizes = np.zeros((2, 20_001))
+        sizes = np.zeros((2, 20_001), np.int64)
         best = np.array([0, 20_000])
-        out = np.full((2, len(side), 2), np.nan)
+        out = np.zeros((len(side), 4), np.int64)
         for row in range(len(side)):
-            s, tick = side[row], int(price[row])
-            sizes[s, tick] = size[row]
-            if s == 0:
+            tick = price[row]
+            if side[row] > 0:
+                sizes[0, tick] = size[row]
                 if size[row] > 0 and tick > best[0]:
                     best[0] = tick
                 while best[0] > 0 and sizes[0, best[0]] == 0:
                     best[0] -= 1
             else:
+                sizes[1, tick] = size[row]
                 if size[row] > 0 and tick < best[1]:
                     best[1] = tick
                 while best[1] < 20_000 and sizes[1, best[1]] == 0:
                     best[1] += 1
             for other in range(2):
                 if sizes[other, best[other]] > 0:
-                    out[other, row, 0] = best[other]
-                    out[other, row, 1] = sizes[other, best[other]]
+                    out[row, 2 * other] = best[other]
+                    out[row, 2 * other + 1] = sizes[other, best[other]]
         return out
 
-    return lambda: replay(*events[1:4])
+    columns = [np.ascontiguousarray(events[name]) for name in ("side", "price", "size")]
+    return lambda: replay(*columns)
 
 
 @topic
-def rebuild_books() -> Iterator[Case]:
+def best_quotes() -> Iterator[Case]:
     events = feed(2_000_000, seed=1)
     yield Case(
         kernel="book maintenance",
         workload="2,000,000 depth events, best quotes after each",
-        peer="numba dense tick array (grid known, no check of input)",
-        ours=lambda: kernels.rebuild_books(*events, 1),
+        peer="numba dense tick array (grid known, no check of input, columns)",
+        ours=lambda: kernels.best_quotes(events),
         theirs=using("numba", lambda m: numba_books(m, events)),
-        agree=lambda a, b: all(
-            np.array_equal(x[:, 0], y, equal_nan=True) for x, y in zip(a, b, strict=True)
-        ),
+        agree=np.array_equal,
         target=0.67,
     )
 
@@ -585,6 +588,207 @@ def matching() -> Iterator[Case]:
         theirs=using("numba", lambda m: numba_matching(m, requests)),
         agree=same_matching,
     )
+
+
+# Replay
+
+
+def session(numba: ModuleType, n: int, seed: int) -> backtest.Recording:
+    """Random limit orders, cancellations and trades on a consistent book, received 1 to 4 ms later.
+
+    A limit order comes 1 to some ticks behind the other side's best, a cancellation takes a part
+    of a level, a trade up to what the best level holds; 1.5 ms between events.
+    """
+
+    @numba.njit
+    def simulate(kind, side, price, size, rng):
+        levels = np.zeros((2, 20_001), np.int64)
+        best = np.array([9_999, 10_001])
+        for away in range(1, 60):
+            levels[0, 10_000 - away] = levels[1, 10_000 + away] = 20 * rng.integers(1, 20)
+        row = 0
+        for away in range(1, 60):
+            for s in range(2):
+                tick = 10_000 + (2 * s - 1) * away
+                kind[row], side[row], price[row], size[row] = 1, 1 - 2 * s, tick, levels[s, tick]
+                row += 1
+        while row < len(kind) - 2:
+            s = rng.integers(0, 2)
+            sign = 2 * s - 1  # prices of this side get worse that way
+            what = rng.random()
+            if what < 0.5:
+                tick = best[1 - s] + sign * rng.geometric(0.15)
+                levels[s, tick] += 20 * rng.integers(1, 8)
+                if sign * (tick - best[s]) < 0:
+                    best[s] = tick
+            elif what < 0.85:
+                tick = best[s] + sign * (rng.geometric(0.1) - 1)
+                levels[s, tick] = max(levels[s, tick] - 20 * rng.integers(1, 12), 0)
+            else:
+                tick = best[s]
+                taken = min(levels[s, tick], 20 * rng.integers(1, 8))
+                kind[row], side[row], price[row], size[row] = 2, sign, tick, taken
+                row += 1
+                levels[s, tick] -= taken
+            kind[row], side[row], price[row], size[row] = 1, -sign, tick, levels[s, tick]
+            row += 1
+            while levels[s, best[s]] == 0:
+                best[s] += sign
+        return row
+
+    columns = [np.zeros(n + 2, dtype) for dtype in ("u1", "i1", "i8", "i8")]
+    rng = np.random.default_rng(seed)
+    simulate(*columns, rng)
+    events = np.zeros(n, EVENT_DTYPE)
+    for name, column in zip(("kind", "side", "price", "size"), columns, strict=True):
+        events[name] = column[:n]
+    events["exchange_ns"] = 10**15 + np.cumsum(rng.exponential(1.5e6, n)).astype(np.int64)
+    delay = 1_000_000 + rng.exponential(1e6, n).astype(np.int64)
+    events["local_ns"] = np.maximum.accumulate(events["exchange_ns"] + delay)
+    return backtest.Recording(backtest.Instrument("A/B", 0.01, 0.001), events)
+
+
+def hftbacktest_run(module: ModuleType, recording: backtest.Recording, interval: int | None):
+    """hftbacktest in its array depth, with a quoter of the same rules on its interface."""
+    from hftbacktest.order import BUY, FILLED, GTX, LIMIT, NONE, SELL
+    from numba import njit
+
+    @njit
+    def quote(hbt, half_spread, skew, most, size, interval, fills):
+        tick, lot = hbt.depth(0).tick_size, hbt.depth(0).lot_size
+        found, sent = 0, 0
+        cancel = np.zeros(100, np.uint64)
+        while True:
+            if interval > 0:
+                over = hbt.elapse(interval) != 0
+            else:
+                over = hbt.wait_next_feed(True, 10**18) == 1
+            values = hbt.orders(0).values()
+            while values.has_next():
+                order = values.get()
+                if order.status == FILLED:
+                    fills[found, 0] = order.exch_timestamp
+                    fills[found, 1] = order.side
+                    fills[found, 2] = order.exec_price_tick
+                    found += 1
+            if over:
+                return found, sent
+            hbt.clear_inactive_orders(0)
+            depth = hbt.depth(0)
+            bid, ask = depth.best_bid_tick, depth.best_ask_tick
+            both = depth.best_bid > 0 and depth.best_ask > 0
+            position = round(hbt.position(0) / lot)
+            for side in (BUY, SELL):
+                units = position // size
+                price = 0
+                if both and side * units < most:
+                    if side == BUY:
+                        offset = half_spread + skew * units
+                        price = min(int(np.floor((bid + ask) / 2 - offset)), ask - 1)
+                    else:
+                        offset = half_spread - skew * units
+                        price = max(int(np.ceil((bid + ask) / 2 + offset)), bid + 1)
+                exposure = side * position
+                quoted = False
+                count = 0
+                values = hbt.orders(0).values()
+                while values.has_next():
+                    order = values.get()
+                    if order.side != side:
+                        continue
+                    exposure += round(order.leaves_qty / lot)
+                    if order.price_tick == price and (order.req == NONE or order.status == 0):
+                        quoted = True
+                    elif order.cancellable:
+                        cancel[count] = order.order_id
+                        count += 1
+                for at in range(count):
+                    hbt.cancel(0, cancel[at], False)
+                if price > 0 and not quoted and exposure + size <= most * size:
+                    sent += 1
+                    if side == BUY:
+                        hbt.submit_buy_order(0, sent, price * tick, size * lot, GTX, LIMIT, False)
+                    else:
+                        hbt.submit_sell_order(0, sent, price * tick, size * lot, GTX, LIMIT, False)
+
+    rows = backtest.to_hftbacktest(recording)
+    ticks = recording.events["price"]
+
+    def run():
+        asset = (
+            module.BacktestAsset()
+            .data([rows])
+            .linear_asset(1.0)
+            .tick_size(0.01)
+            .lot_size(0.001)
+            .roi_lb(0.01 * (ticks.min() - 10))
+            .roi_ub(0.01 * (ticks.max() + 10))
+            .trading_value_fee_model(-0.0001, 0.0005)
+            .constant_order_latency(2_000_000, 2_000_000)
+            .power_prob_queue_model(3.0)
+            .no_partial_fill_exchange()
+        )
+        hbt = module.ROIVectorMarketDepthBacktest([asset])
+        fills = np.zeros((200_000, 3), np.int64)
+        found, sent = quote(hbt, *QUOTES, interval or 0, fills)
+        values, depth = hbt.state_values(0), hbt.depth(0)
+        mid = (depth.best_bid + depth.best_ask) / 2
+        equity = values.balance + values.position * mid - values.fee
+        hbt.close()
+        return fills[:found], sent, equity
+
+    return run
+
+
+QUOTES = (1.2, 0.3, 5, 30)  # half spread and skew in ticks, limit in orders, lots
+
+
+def quoter_run(recording: backtest.Recording, interval: int | None) -> backtest.Replay:
+    half_spread, skew, most, size = QUOTES
+    inventory = np.arange(-most, most + 1)
+    bids, asks = half_spread + skew * inventory, half_spread - skew * inventory
+    bids[-1] = asks[0] = np.nan
+    return backtest.replay(
+        recording,
+        backtest.InventoryQuoter(bids, asks, size, interval),
+        latency=backtest.ConstantLatency(2_000_000, 2_000_000),
+        queue=backtest.ProbabilityQueue("power", 3.0),
+        fees=backtest.Fees(-0.0001, 0.0005),
+        partial_fills=False,
+        sample_ns=10**9,
+    )
+
+
+def same_run(ours: backtest.Replay, theirs: tuple) -> bool:
+    fills, sent, equity = theirs
+    table = ours.fills[["exchange_ns", "side", "ticks"]].to_numpy()
+    return (
+        len(fills) > 1000
+        and sorted(map(tuple, table)) == sorted(map(tuple, fills))
+        and len(ours.orders) == sent
+        and math.isclose(ours.final_equity, equity, abs_tol=1e-6)
+    )
+
+
+@topic
+def replay() -> Iterator[Case]:
+    try:
+        recording = session(importlib.import_module("numba"), 2_000_000, seed=1)
+    except ImportError:
+        return
+    for kernel, interval, woken in (
+        ("order-book replay", None, "woken at each event"),
+        ("market-making backtest", 100_000_000, "requoting each 100 ms"),
+    ):
+        yield Case(
+            kernel=kernel,
+            workload=f"2,000,000 depth and trade events, latency and queue, {woken}",
+            peer="hftbacktest 2.4 (ROIVectorMarketDepth, strategy in numba)",
+            ours=lambda interval=interval: quoter_run(recording, interval),
+            theirs=using("hftbacktest", lambda m, i=interval: hftbacktest_run(m, recording, i)),
+            agree=same_run,
+            target=0.25,
+        )
 
 
 # Ornstein-Uhlenbeck
