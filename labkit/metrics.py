@@ -41,8 +41,8 @@ YEAR = pd.Timedelta(days=365.25)
 Values = ArrayLike | pd.Series
 
 
-def _values(name: str, value: Values, least: int) -> NDArray[np.float64]:
-    """A finite vector of at least `least` values, the caller's own where it is float64."""
+def _vector(name: str, value: Values, least: int) -> NDArray[np.float64]:
+    """A vector of at least `least` values, the caller's own where it is float64."""
     values = np.asarray(value)
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got {values.dtype}")
@@ -50,11 +50,17 @@ def _values(name: str, value: Values, least: int) -> NDArray[np.float64]:
         raise ValueError(f"{name} must be one series, got shape {values.shape}")
     if len(values) < least:
         raise ValueError(f"{name} must have at least {least} values, got {len(values)}")
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _values(name: str, value: Values, least: int) -> NDArray[np.float64]:
+    """The same, finite; where a kernel takes the values it checks them."""
+    values = _vector(name, value, least)
     finite = np.isfinite(values)
     if not finite.all():
         row = int(np.argmin(finite))
         raise ValueError(f"{name} must be finite, got {values[row]} at [{row}]")
-    return np.ascontiguousarray(values, dtype=np.float64)
+    return values
 
 
 def annualization(index: pd.Index) -> float:
@@ -150,7 +156,7 @@ def total_return(returns: Values) -> float:
     >>> round(total_return([0.1, -0.1]), 12)
     -0.01
     """
-    return kernels.return_drawdown(_values("returns", returns, 1))[0] - 1
+    return kernels.return_drawdown(_vector("returns", returns, 1))[0] - 1
 
 
 def annual_return(returns: Values, *, periods_per_year: float | None = None) -> float:
@@ -195,7 +201,7 @@ class _Moments:
 
     @classmethod
     def of(cls, returns: Values, least: int, target: float = 0.0) -> _Moments:
-        values = _values("returns", returns, least)
+        values = _vector("returns", returns, least)
         return cls(len(values), *kernels.return_moments(values, target))
 
     @property
@@ -569,7 +575,7 @@ def summary(
         raise TypeError("returns or equity must be given, and not both")
     if returns is not None:
         a_year = _periods("returns", returns, periods_per_year)
-        values = _values("returns", returns, 2)
+        values = _vector("returns", returns, 2)
         growth, depth, *_ = kernels.return_drawdown(values)
     else:
         a_year = _periods("equity", equity, periods_per_year)

@@ -1051,8 +1051,10 @@ def numba_cross(numba: ModuleType, prices: np.ndarray):
             total += change
             squares += change * change
             before = equity
-            high = max(high, equity)
-            depth = max(depth, 1 - equity / high)
+            if equity > high:
+                high = equity
+            elif equity < high * (1 - depth):
+                depth = 1 - equity / high
             if t >= slow - 1:
                 gap += (slow - fast) * price
                 target = 1.0 if gap > 0 else (-1.0 if gap < 0 else 0.0)

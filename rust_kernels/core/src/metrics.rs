@@ -10,9 +10,6 @@ const BLOCK: usize = 1024;
 /// Levels that are looked at together for whether they matter.
 const CHUNK: usize = 32;
 
-/// Vectors of independent partial sums: an addition takes about four cycles.
-const UNROLLED: usize = 4;
-
 /// Sums over returns from which their ratios follow.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Moments {
@@ -89,7 +86,8 @@ impl<const ALL: bool> WithSimd for Summing<'_, ALL> {
         let first = values[0];
         // From the first value: equal returns have no spread, to the last digit.
         let shift = simd.splat_f64s(first);
-        let [sum] = total(simd, values, |x| [simd.sub_f64s(x, shift)], |x| [x - first]);
+        let level = |x| [simd.sub_f64s(x, shift)];
+        let [sum] = total::<S, 1, 8>(simd, values, level, |x| [x - first]);
         let away = sum / n;
         let (zero, mean) = (simd.splat_f64s(0.0), simd.splat_f64s(away));
         if !ALL {
@@ -97,7 +95,7 @@ impl<const ALL: bool> WithSimd for Summing<'_, ALL> {
                 let d = simd.sub_f64s(simd.sub_f64s(x, shift), mean);
                 [simd.mul_f64s(d, d)]
             };
-            let [squares] = total(simd, values, square, |x| {
+            let [squares] = total::<S, 1, 8>(simd, values, square, |x| {
                 let d = x - first - away;
                 [d * d]
             });
@@ -109,7 +107,7 @@ impl<const ALL: bool> WithSimd for Summing<'_, ALL> {
             };
         }
         let goal = simd.splat_f64s(target);
-        let powers = total(
+        let powers = total::<S, 4, 2>(
             simd,
             values,
             |x| {
@@ -140,26 +138,29 @@ impl<const ALL: bool> WithSimd for Summing<'_, ALL> {
     }
 }
 
-/// Sums of K functions of each value.
+/// Sums of K functions of each value, in U vectors of partial sums.
+///
+/// An addition takes about four cycles, so that K U of some ten keep the machine busy and still fit
+/// its registers.
 #[inline(always)]
-fn total<S: Simd, const K: usize>(
+fn total<S: Simd, const K: usize, const U: usize>(
     simd: S,
     values: &[f64],
     vector: impl Fn(S::f64s) -> [S::f64s; K],
     scalar: impl Fn(f64) -> [f64; K],
 ) -> [f64; K] {
     let (head, tail) = S::as_simd_f64s(values);
-    let (quads, rest) = pulp::as_arrays::<UNROLLED, _>(head);
-    let mut sums = [[simd.splat_f64s(0.0); K]; UNROLLED];
+    let (groups, rest) = pulp::as_arrays::<U, _>(head);
+    let mut sums = [[simd.splat_f64s(0.0); K]; U];
     let add = |sum: &mut [S::f64s; K], x: S::f64s| {
         let terms = vector(x);
         for k in 0..K {
             sum[k] = simd.add_f64s(sum[k], terms[k]);
         }
     };
-    for quad in quads {
-        for lane in 0..UNROLLED {
-            add(&mut sums[lane], quad[lane]);
+    for group in groups {
+        for part in 0..U {
+            add(&mut sums[part], group[part]);
         }
     }
     for &x in rest {
@@ -167,10 +168,10 @@ fn total<S: Simd, const K: usize>(
     }
     let mut result = [0.0; K];
     for k in 0..K {
-        let lanes = simd.add_f64s(
-            simd.add_f64s(sums[0][k], sums[1][k]),
-            simd.add_f64s(sums[2][k], sums[3][k]),
-        );
+        let mut lanes = sums[0][k];
+        for part in &sums[1..] {
+            lanes = simd.add_f64s(lanes, part[k]);
+        }
         result[k] = simd.reduce_sum_f64s(lanes);
     }
     for &x in tail {
@@ -341,10 +342,26 @@ pub fn drawdown(equity: &[f64]) -> Result<Fall, Error> {
 }
 
 /// Levels after each return, the first of them before all.
+///
+/// In four parts side by side, as each product waits for the one before it.
 #[inline(always)]
 fn compound(returns: &[f64], levels: &mut [f64; BLOCK + 1]) {
+    let part = returns.len() / 4;
+    let mut products = [1.0; 4];
+    for row in 0..part {
+        for (k, product) in products.iter_mut().enumerate() {
+            *product *= 1.0 + returns[k * part + row];
+            levels[1 + k * part + row] = *product;
+        }
+    }
     let mut level = levels[0];
-    for (value, out) in returns.iter().zip(&mut levels[1..]) {
+    if part > 0 {
+        for (out, product) in levels[1..].chunks_exact_mut(part).zip(products) {
+            out.iter_mut().for_each(|value| *value *= level);
+            level *= product;
+        }
+    }
+    for (value, out) in returns[4 * part..].iter().zip(&mut levels[1 + 4 * part..]) {
         level *= 1.0 + value;
         *out = level;
     }
