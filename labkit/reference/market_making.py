@@ -21,7 +21,7 @@ _GRID = 2.0**31
 def half_words(
     seed: int, streams: NDArray[np.uint64], n_steps: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each step, a number 0 to 2**31 - 1 of each stream, and the direction in its lowest bit."""
+    """For each step, a number below 2**31 of each stream, and the direction in its lowest bit."""
     for step in range(n_steps):
         if step % 8 == 0:
             words = _philox.blocks(seed, streams, step // 8)

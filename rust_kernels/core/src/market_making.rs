@@ -9,7 +9,7 @@ use crate::Error;
 use rayon::prelude::*;
 
 /// Paths that one loop carries: one need not wait for what another looks up.
-const LANES: usize = 2;
+const LANES: usize = 4;
 
 /// Paths of one task.
 const CHUNK: usize = 64 * LANES;
@@ -25,9 +25,6 @@ const GRID: f64 = (1_u64 << 31) as f64;
 
 /// What may be filled in a step: nothing, the ask, the bid or both, and how it moves the inventory.
 const CHANGE: [isize; 4] = [0, -1, 1, 0];
-
-/// The same as counts: of bids in the low half, of asks in the high half.
-const FILLED: [u64; 4] = [0, 1 << 32, 1, 1 << 32 | 1];
 
 /// Quotes of each step (or, with one row, of all steps) and each inventory, lowest first.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +78,8 @@ struct Path {
     ups: u64,
     /// Sum of the column times the direction of the move that it was held through.
     carried: i64,
-    filled: u64,
+    /// Sum of the places in `CHANGE`.
+    changes: i64,
     quoted: u64,
     earned: f64,
     spread: f64,
@@ -100,7 +98,7 @@ impl Path {
         self.earned += entry.gain[filled & 3];
         self.spread += entry.spread;
         self.quoted += u64::from(entry.quoted);
-        self.filled += FILLED[filled & 3];
+        self.changes += filled as i64;
         // The limits are not quoted, so that this stays a column.
         self.at = self.at.wrapping_add_signed(CHANGE[filled & 3]);
         let up = u64::from(half_word & 1);
@@ -172,11 +170,7 @@ pub fn simulate_market_making(
             .iter()
             .map(|path| path.spread / path.quoted as f64)
             .collect(),
-        fills: paths
-            .iter()
-            .flat_map(|path| [path.filled & u64::from(u32::MAX), path.filled >> 32])
-            .map(|fills| fills as i64)
-            .collect(),
+        fills: paths.iter().flat_map(|path| walk.fills(path)).collect(),
     })
 }
 
@@ -196,7 +190,7 @@ impl Walk<'_> {
             at: (self.inventory + self.limit) as usize,
             ups: 0,
             carried: 0,
-            filled: 0,
+            changes: 0,
             quoted: 0,
             earned: 0.0,
             spread: 0.0,
@@ -208,16 +202,39 @@ impl Walk<'_> {
         2 * path.ups as i64 - self.n_steps as i64
     }
 
+    /// Fills of bids and of asks, from how the inventory changed and from all places in `CHANGE`.
+    ///
+    /// Asks alone count one, bids alone two and both three, so that twice the sum less the change
+    /// is three times the fills.
+    fn fills(&self, path: &Path) -> [i64; 2] {
+        let change = path.at as i64 - self.limit - self.inventory;
+        let fills = (2 * path.changes - change) / 3;
+        [(fills + change) / 2, (fills - change) / 2]
+    }
+
     /// All paths of a task take a few steps before the next ones, so that the rows stay near.
     fn run(&self, first: usize, paths: &mut [Path]) {
+        let stride = if self.table.len() == self.columns {
+            0
+        } else {
+            self.columns
+        };
         for block in 0..self.n_steps.div_ceil(STEPS) {
+            let steps = block * STEPS..((block + 1) * STEPS).min(self.n_steps);
+            let rows: Vec<&[Entry]> = steps
+                .map(|step| &self.table[step * stride..][..self.columns])
+                .collect();
             for (number, lanes) in paths.chunks_mut(LANES).enumerate() {
                 let first = first + number * LANES;
-                if let Ok(lanes) = <&mut [Path; LANES]>::try_from(&mut *lanes) {
-                    self.together(block, first, lanes);
-                } else {
-                    for (lane, path) in lanes.iter_mut().enumerate() {
-                        self.together(block, first + lane, std::array::from_mut(path));
+                // Known lengths let the compiler unroll both loops.
+                match (lanes.first_chunk_mut(), rows.first_chunk::<STEPS>()) {
+                    (Some(lanes), Some(rows)) => {
+                        *lanes = self.together::<LANES>(block, first, lanes, rows);
+                    }
+                    _ => {
+                        for (lane, path) in lanes.iter_mut().enumerate() {
+                            [*path] = self.together(block, first + lane, &[*path], &rows);
+                        }
                     }
                 }
             }
@@ -225,24 +242,23 @@ impl Walk<'_> {
     }
 
     #[inline(always)]
-    fn together<const N: usize>(&self, block: usize, first: usize, paths: &mut [Path; N]) {
-        let stride = if self.table.len() == self.columns {
-            0
-        } else {
-            self.columns
-        };
+    fn together<const N: usize>(
+        &self,
+        block: usize,
+        first: usize,
+        paths: &[Path; N],
+        rows: &[&[Entry]],
+    ) -> [Path; N] {
+        let mut paths = *paths;
         let words: [[u64; WORDS]; N] = std::array::from_fn(|lane| {
             philox::block(self.seed, (first + lane) as u64, block as u64)
         });
-        let steps = block * STEPS..((block + 1) * STEPS).min(self.n_steps);
-        let mut local = *paths;
-        for (half, step) in steps.enumerate() {
-            let row = &self.table[step * stride..][..self.columns];
-            for (path, words) in local.iter_mut().zip(&words) {
+        for (half, row) in rows.iter().enumerate() {
+            for (path, words) in paths.iter_mut().zip(&words) {
                 path.step(row, (words[half / 2] >> (32 * (half % 2))) as u32);
             }
         }
-        *paths = local;
+        paths
     }
 }
 
