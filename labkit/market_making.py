@@ -40,7 +40,7 @@ from labkit._quotes import (
 )
 from labkit.reference import _checks as check
 from labkit.reference import _philox as philox
-from labkit.reference.market_making import fill_threshold, sides_of_word
+from labkit.reference.market_making import fills, half_words
 
 __all__ = [
     "GLFT",
@@ -62,6 +62,9 @@ __all__ = [
 
 # Cells of a table of quotes that a strategy without a limit may ask for: 0.5 GB of offsets.
 _CELLS = 1 << 25
+
+# The first block of words that normal numbers are made of: word 2**34.
+_NORMALS = 1 << 32
 
 QuoteFunction = Callable[
     [float, NDArray[np.int64], NDArray[np.float64]], tuple[ArrayLike, ArrayLike]
@@ -339,10 +342,11 @@ class _Walk:
     def __post_init__(self) -> None:
         n = len(self.held)
         self.streams = np.arange(n, dtype=np.uint64)
+        self.draws = half_words(self.seed, self.streams, self.market.n_steps)
         self.moved = np.zeros(n)  # the mid less that at the start, in units of sigma sqrt(dt)
         self.carried, self.earned = np.zeros(n), np.zeros(n)
         self.spread, self.both = np.zeros(n), np.zeros(n, np.int64)
-        self.fills = np.zeros((n, 2), np.int64)
+        self.filled = np.zeros((n, 2), np.int64)
         self.size = self.market.sigma * math.sqrt(self.market.dt)
 
     def price(self) -> NDArray[np.float64]:
@@ -351,35 +355,29 @@ class _Walk:
     def profit(self) -> NDArray[np.float64]:
         return self.earned + self.size * self.carried
 
-    def _word(self, number: int) -> NDArray[np.uint64]:
-        if number % 4 == 0:
-            self._block = philox.blocks(self.seed, self.streams, number // 4)
-        return self._block[number % 4]
-
     def step(
         self, number: int, bid: NDArray[np.float64], ask: NDArray[np.float64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Fill the quotes at these offsets or not, then move the mid."""
-        word = self._word(2 * number if self.gaussian else number)
-        bid_number, ask_number, direction = sides_of_word(word)
-        bought = bid_number < fill_threshold(self.market.fill_probability(bid))
-        sold = ask_number < fill_threshold(self.market.fill_probability(ask))
-        self.earned += np.where(bought, bid, 0.0)
-        self.earned += np.where(sold, ask, 0.0)
+        drawn, direction = next(self.draws)
+        probability = self.market.fill_probability
+        bought, sold = fills(drawn, probability(bid), probability(ask))
+        self.earned += np.where(bought, bid, 0.0) + np.where(sold, ask, 0.0)
         quoted = ~np.isnan(bid + ask)
         self.spread += np.where(quoted, bid + ask, 0.0)
         self.both += quoted
-        self.fills += np.column_stack((bought, sold))
+        self.filled += np.column_stack((bought, sold))
         self.held = self.held + bought - sold
-        if self.gaussian:
-            # The middles of 2**52 equal parts of [0, 1]: never 0 or 1.
-            uniform = ((self._word(2 * number + 1) >> np.uint64(12)) + 0.5) * 2.0**-52
-            move = ndtri(uniform)
-        else:
-            move = direction.astype(np.float64)
+        move = self._normal(number) if self.gaussian else direction
         self.moved += move
         self.carried += self.held * move
         return bought, sold
+
+    def _normal(self, number: int) -> NDArray[np.float64]:
+        """By inversion of a word, of blocks that are far behind those of the fills."""
+        word = philox.blocks(self.seed, self.streams, _NORMALS + number // 4)[number % 4]
+        # The middles of 2**52 equal parts of [0, 1]: never 0 or 1.
+        return ndtri(((word >> np.uint64(12)) + 0.5) * 2.0**-52)
 
 
 def _table_quotes(table: Offsets, n_steps: int) -> Callable[..., tuple[NDArray, NDArray]]:
@@ -436,7 +434,7 @@ def _summary(walk: _Walk, inventory: int, paths: Paths) -> Simulation:
         spread = walk.spread / walk.both
     mid, profit = walk.price(), walk.profit()
     cash = profit + inventory * walk.mid - walk.held * mid
-    return Simulation(profit, walk.held, cash, mid, spread, *walk.fills.T.copy(), paths)
+    return Simulation(profit, walk.held, cash, mid, spread, *walk.filled.T.copy(), paths)
 
 
 def simulate(
@@ -463,9 +461,10 @@ def simulate(
     is half the horizon, as it is in the paper's averages.
 
     Path p takes its random numbers from Philox stream p of the seed, so that it is the same
-    however many paths there are, and on any number of threads. Word t decides step t: bits 33-63
-    the bid, bits 2-32 the ask (a probability is a multiple of 2**-31), bit 0 the move. With
-    Gaussian moves, word 2 t decides the fills of step t and word 2 t + 1 its move.
+    however many paths there are, and on any number of threads; see
+    `labkit.reference.market_making.simulate_market_making` for what each bit decides. Probabilities
+    of fills are rounded to multiples of 2**-31. The normal number of step t is word ``2**34 + t``
+    of the stream, inverted.
 
     Parameters
     ----------
@@ -532,7 +531,7 @@ def simulate(
     if moves == "gaussian":
         return _run(walk(n_paths), quotes, start, recorded)
     size = market.sigma * math.sqrt(market.dt)
-    profit, held, moved, spread, fills = kernels.simulate_market_making(
+    profit, held, moved, spread, filled = kernels.simulate_market_making(
         table.bid,
         table.ask,
         market.fill_probability(table.bid),
@@ -546,7 +545,7 @@ def simulate(
     end = mid + size * moved
     cash = profit + start * mid - held * end
     paths = _walked(walk(recorded), quotes, recorded)
-    return Simulation(profit, held, cash, end, spread, *fills.T.copy(), paths)
+    return Simulation(profit, held, cash, end, spread, *filled.T.copy(), paths)
 
 
 def _run(walk: _Walk, quotes: Callable[..., Any], inventory: int, recorded: int) -> Simulation:

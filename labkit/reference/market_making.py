@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,24 +12,40 @@ from numpy.typing import NDArray
 
 from labkit.reference import _checks, _philox
 
-__all__ = ["fill_threshold", "order_flow_imbalance", "sides_of_word", "simulate_market_making"]
+__all__ = ["fills", "half_words", "order_flow_imbalance", "simulate_market_making"]
 
-# Each side takes 31 bits of a word: its fill is decided on a grid of that many.
+# A half word holds one of that many numbers above its lowest bit.
 _GRID = 2.0**31
 
 
-def fill_threshold(probability: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Below which of 2**31 equally likely numbers a quote is filled; 0 where it is NaN."""
-    return np.rint(np.where(np.isnan(probability), 0.0, probability) * _GRID).astype(np.int64)
+def half_words(
+    seed: int, streams: NDArray[np.uint64], n_steps: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """For each step, a number below 2**31 of each stream, and the direction in its lowest bit."""
+    for step in range(n_steps):
+        if step % 8 == 0:
+            words = _philox.blocks(seed, streams, step // 8)
+        half = (words[step // 2 % 4] >> np.uint64(32 * (step % 2))).astype(np.uint32)
+        direction = (half & np.uint32(1)).astype(np.int64) * 2 - 1
+        yield (half >> np.uint32(1)).astype(np.int64), direction
 
 
-def sides_of_word(
-    words: NDArray[np.uint64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """What a word decides: a number for the bid, one for the ask, and the move of the mid."""
-    bid = (words >> np.uint64(33)).astype(np.int64)
-    ask = ((words >> np.uint64(2)) & np.uint64(2**31 - 1)).astype(np.int64)
-    return bid, ask, (words & np.uint64(1)).astype(np.int64) * 2 - 1
+def fills(
+    number: NDArray[np.int64],
+    bid_probability: NDArray[np.float64],
+    ask_probability: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the bid and the ask are filled, independently, by one number; NaN is not quoted.
+
+    The numbers are dealt out in this order: both are filled, the bid alone, the ask alone, none.
+    """
+    buys, sells = (np.nan_to_num(p, nan=0.0) for p in (bid_probability, ask_probability))
+    both = buys * sells
+    below_both, below_bid, below_any = (
+        np.rint(p * _GRID) for p in (both, buys, buys + sells - both)
+    )
+    bought = number < below_bid
+    return bought, (number < below_both) | (~bought & (number < below_any))
 
 
 def _quotes(name: str, offset: Any, probability: Any, shape: tuple) -> tuple[NDArray, NDArray]:
@@ -76,9 +93,10 @@ def simulate_market_making(
     independently; then the mid goes up or down by `move`. A fill earns the offset of its quote, and
     the inventory after the fills earns the move of the mid.
 
-    Word t of Philox stream p of the seed decides step t of path p: the bid is filled where the
-    word's bits 33-63 are below ``round(2**31 probability)``, the ask where its bits 2-32 are, and
-    bit 0 is set where the mid goes up.
+    Half word t of Philox stream p of the seed, the low half of a word first, decides step t of path
+    p. Bit 0 is set where the mid goes up; bits 1-31 are a number below ``2**31 = g``. With the
+    probabilities b of the bid and a of the ask, both are filled below ``g a b``, the bid alone from
+    there to ``g b``, the ask alone from there to ``g (a + b - a b)``, each bound rounded.
 
     Parameters
     ----------
@@ -135,30 +153,25 @@ def simulate_market_making(
     n_paths = _checks.count("n_paths", n_paths, 1)
     seed = _philox.seed("seed", seed)
 
-    bid_below, ask_below = fill_threshold(bid_probability), fill_threshold(ask_probability)
     streams = np.arange(n_paths, dtype=np.uint64)
     held = np.full(n_paths, start)
     carried = np.zeros(n_paths, np.int64)  # sum over steps of inventory times direction
-    moves, fills = np.zeros(n_paths, np.int64), np.zeros((n_paths, 2), np.int64)
+    moves, filled = np.zeros(n_paths, np.int64), np.zeros((n_paths, 2), np.int64)
     earned, spread, both = np.zeros(n_paths), np.zeros(n_paths), np.zeros(n_paths, np.int64)
-    for step in range(n_steps):
-        if step % 4 == 0:
-            words = _philox.blocks(seed, streams, step // 4)
-        bid_number, ask_number, direction = sides_of_word(words[step % 4])
+    for step, (number, direction) in enumerate(half_words(seed, streams, n_steps)):
         row, at = step if rows > 1 else 0, held + limit
         bid, ask = bid_offset[row, at], ask_offset[row, at]
-        bought, sold = bid_number < bid_below[row, at], ask_number < ask_below[row, at]
-        earned += np.where(bought, bid, 0.0)
-        earned += np.where(sold, ask, 0.0)
+        bought, sold = fills(number, bid_probability[row, at], ask_probability[row, at])
+        earned += np.where(bought, bid, 0.0) + np.where(sold, ask, 0.0)
         quoted = ~np.isnan(bid + ask)
         spread += np.where(quoted, bid + ask, 0.0)
         both += quoted
-        fills += np.column_stack((bought, sold))
+        filled += np.column_stack((bought, sold))
         held += bought.astype(np.int64) - sold
         moves += direction
         carried += held * direction
     with np.errstate(invalid="ignore"):
-        return earned + move * carried, held, moves, spread / both, fills
+        return earned + move * carried, held, moves, spread / both, filled
 
 
 def _quote(name: str, value: Any, shape: tuple) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ use crate::philox::{self, WORDS};
 use crate::Error;
 use rayon::prelude::*;
 
-/// Paths that one loop carries: their words and their look-ups do not wait for each other.
-const LANES: usize = 8;
+/// Paths that one loop carries: one need not wait for what another looks up.
+const LANES: usize = 4;
 
 /// Paths of one task.
 const CHUNK: usize = 64 * LANES;
@@ -17,12 +17,14 @@ const CHUNK: usize = 64 * LANES;
 /// Steps of all paths from which threads are worth starting: about two milliseconds of work.
 const PARALLEL: usize = 1 << 19;
 
-/// Of 2^31 equally likely numbers, those for the bid are in the high bits of a word.
-const BID_SHIFT: u32 = 33;
+/// Steps that a block of words decides, one each half word.
+const STEPS: usize = 2 * WORDS;
 
-/// And those for the ask in the next ones; the lowest but one bit is not used.
-const ASK_SHIFT: u32 = 2;
-const ASK_MASK: u64 = (1 << 31) - 1;
+/// Of that many equally likely numbers, a half word holds one above its lowest bit.
+const GRID: f64 = (1_u64 << 31) as f64;
+
+/// What may be filled in a step: nothing, the ask, the bid or both, and how it moves the inventory.
+const CHANGE: [isize; 4] = [0, -1, 1, 0];
 
 /// Quotes of each step (or, with one row, of all steps) and each inventory, lowest first.
 #[derive(Debug, Clone, Copy)]
@@ -54,14 +56,17 @@ pub struct Outcome {
     pub fills: Vec<i64>,
 }
 
-/// The quotes at one step and inventory.
+/// The quotes at one step and inventory, in one cache line.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 struct Entry {
-    bid_below: u32,
-    ask_below: u32,
-    bid: f64,
-    ask: f64,
-    /// NaN where not both sides are quoted.
+    /// Below how many of the numbers both are filled; both or the bid; anything.
+    below: [u32; 3],
+    /// One where both sides are quoted.
+    quoted: u32,
+    /// What the fills of `CHANGE` earn.
+    gain: [f64; 4],
+    /// Zero where not both sides are quoted.
     spread: f64,
 }
 
@@ -70,43 +75,43 @@ struct Entry {
 struct Path {
     /// Inventory as a column of the table.
     at: usize,
-    moves: i64,
+    ups: u64,
+    /// Sum of the column times the direction of the move that it was held through.
     carried: i64,
-    bought: i64,
-    sold: i64,
-    unquoted: u64,
+    /// Sum of the places in `CHANGE`.
+    changes: i64,
+    quoted: u64,
     earned: f64,
     spread: f64,
 }
 
 impl Path {
     #[inline(always)]
-    fn step(&mut self, row: &[Entry], start: i64, word: u64) {
+    fn step(&mut self, row: &[Entry], half_word: u32) {
         let entry = &row[self.at];
-        let bought = (word >> BID_SHIFT) < u64::from(entry.bid_below);
-        let sold = ((word >> ASK_SHIFT) & ASK_MASK) < u64::from(entry.ask_below);
-        self.earned += if bought { entry.bid } else { 0.0 };
-        self.earned += if sold { entry.ask } else { 0.0 };
-        if entry.spread.is_nan() {
-            self.unquoted += 1;
-        } else {
-            self.spread += entry.spread;
-        }
-        self.bought += i64::from(bought);
-        self.sold += i64::from(sold);
+        let number = half_word >> 1;
+        let filled: usize = entry
+            .below
+            .iter()
+            .map(|&below| usize::from(number < below))
+            .sum();
+        self.earned += entry.gain[filled & 3];
+        self.spread += entry.spread;
+        self.quoted += u64::from(entry.quoted);
+        self.changes += filled as i64;
         // The limits are not quoted, so that this stays a column.
-        self.at = self.at + usize::from(bought) - usize::from(sold);
-        let direction = ((word & 1) as i64) * 2 - 1;
-        self.moves += direction;
-        self.carried += (self.at as i64 - start) * direction;
+        self.at = self.at.wrapping_add_signed(CHANGE[filled & 3]);
+        let up = u64::from(half_word & 1);
+        self.ups += up;
+        self.carried += self.at as i64 * (2 * up as i64 - 1);
     }
 }
 
 /// Simulates `n_paths` paths from `inventory`, the mid moving by `move_size` a step.
 ///
-/// In each step either side is filled or not, then the mid moves. Word t of Philox stream p of the
-/// seed decides step t of path p: bits 33-63 the bid, bits 2-32 the ask, bit 0 the move. The result
-/// is the same for any number of threads.
+/// In each step either side is filled or not, then the mid moves. Half word t of Philox stream p of
+/// the seed, low halves first, decides step t of path p: bits 1-31 the fills, bit 0 the move. The
+/// result is the same for any number of threads.
 pub fn simulate_market_making(
     quotes: &Quotes,
     n_steps: usize,
@@ -153,18 +158,19 @@ pub fn simulate_market_making(
     Ok(Outcome {
         profit: paths
             .iter()
-            .map(|path| path.earned + move_size * path.carried as f64)
+            .map(|path| {
+                // The columns count from -limit.
+                let carried = path.carried - limit * walk.moves(path);
+                path.earned + move_size * carried as f64
+            })
             .collect(),
         inventory: paths.iter().map(|path| path.at as i64 - limit).collect(),
-        moves: paths.iter().map(|path| path.moves).collect(),
+        moves: paths.iter().map(|path| walk.moves(path)).collect(),
         spread: paths
             .iter()
-            .map(|path| path.spread / (n_steps as u64 - path.unquoted) as f64)
+            .map(|path| path.spread / path.quoted as f64)
             .collect(),
-        fills: paths
-            .iter()
-            .flat_map(|path| [path.bought, path.sold])
-            .collect(),
+        fills: paths.iter().flat_map(|path| walk.fills(path)).collect(),
     })
 }
 
@@ -182,48 +188,77 @@ impl Walk<'_> {
     fn at_start(&self) -> Path {
         Path {
             at: (self.inventory + self.limit) as usize,
-            moves: 0,
+            ups: 0,
             carried: 0,
-            bought: 0,
-            sold: 0,
-            unquoted: 0,
+            changes: 0,
+            quoted: 0,
             earned: 0.0,
             spread: 0.0,
         }
     }
 
+    /// Moves up less moves down.
+    fn moves(&self, path: &Path) -> i64 {
+        2 * path.ups as i64 - self.n_steps as i64
+    }
+
+    /// Fills of bids and of asks, from how the inventory changed and from all places in `CHANGE`.
+    ///
+    /// Asks alone count one, bids alone two and both three, so that twice the sum less the change
+    /// is three times the fills.
+    fn fills(&self, path: &Path) -> [i64; 2] {
+        let change = path.at as i64 - self.limit - self.inventory;
+        let fills = (2 * path.changes - change) / 3;
+        [(fills + change) / 2, (fills - change) / 2]
+    }
+
+    /// All paths of a task take a few steps before the next ones, so that the rows stay near.
     fn run(&self, first: usize, paths: &mut [Path]) {
-        for (number, lanes) in paths.chunks_mut(LANES).enumerate() {
-            let first = first + number * LANES;
-            if let Ok(lanes) = <&mut [Path; LANES]>::try_from(&mut *lanes) {
-                self.together(first, lanes);
-            } else {
-                for (lane, path) in lanes.iter_mut().enumerate() {
-                    self.together(first + lane, std::array::from_mut(path));
+        let stride = if self.table.len() == self.columns {
+            0
+        } else {
+            self.columns
+        };
+        for block in 0..self.n_steps.div_ceil(STEPS) {
+            let steps = block * STEPS..((block + 1) * STEPS).min(self.n_steps);
+            let rows: Vec<&[Entry]> = steps
+                .map(|step| &self.table[step * stride..][..self.columns])
+                .collect();
+            for (number, lanes) in paths.chunks_mut(LANES).enumerate() {
+                let first = first + number * LANES;
+                // Known lengths let the compiler unroll both loops.
+                match (lanes.first_chunk_mut(), rows.first_chunk::<STEPS>()) {
+                    (Some(lanes), Some(rows)) => {
+                        *lanes = self.together::<LANES>(block, first, lanes, rows);
+                    }
+                    _ => {
+                        for (lane, path) in lanes.iter_mut().enumerate() {
+                            [*path] = self.together(block, first + lane, &[*path], &rows);
+                        }
+                    }
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn together<const N: usize>(&self, first: usize, paths: &mut [Path; N]) {
-        let stride = if self.table.len() == self.columns {
-            0
-        } else {
-            self.columns
-        };
-        for block in 0..self.n_steps.div_ceil(WORDS) {
-            let words: [[u64; WORDS]; N] = std::array::from_fn(|lane| {
-                philox::block(self.seed, (first + lane) as u64, block as u64)
-            });
-            let steps = block * WORDS..((block + 1) * WORDS).min(self.n_steps);
-            for (word, step) in steps.enumerate() {
-                let row = &self.table[step * stride..][..self.columns];
-                for (path, words) in paths.iter_mut().zip(&words) {
-                    path.step(row, self.limit, words[word]);
-                }
+    fn together<const N: usize>(
+        &self,
+        block: usize,
+        first: usize,
+        paths: &[Path; N],
+        rows: &[&[Entry]],
+    ) -> [Path; N] {
+        let mut paths = *paths;
+        let words: [[u64; WORDS]; N] = std::array::from_fn(|lane| {
+            philox::block(self.seed, (first + lane) as u64, block as u64)
+        });
+        for (half, row) in rows.iter().enumerate() {
+            for (path, words) in paths.iter_mut().zip(&words) {
+                path.step(row, (words[half / 2] >> (32 * (half % 2))) as u32);
             }
         }
+        paths
     }
 }
 
@@ -249,52 +284,53 @@ fn entries(quotes: &Quotes, n_steps: usize) -> Result<Vec<Entry>, Error> {
         columns - 1,
     )?;
     let asks = side("ask", quotes.ask_offset, quotes.ask_probability, columns, 0)?;
-    Ok(bids
-        .into_iter()
-        .zip(asks)
-        .map(|((bid, bid_below), (ask, ask_below))| Entry {
-            bid_below,
-            ask_below,
-            bid,
-            ask,
-            spread: bid + ask,
-        })
-        .collect())
+    Ok(bids.zip(asks).map(entry).collect())
 }
 
-/// Offsets and thresholds of one side, which must not be quoted in the column `edge`.
-fn side(
+/// What a step does at the given offsets (NaN: not quoted) and probabilities of a fill.
+fn entry(((bid, buys), (ask, sells)): ((f64, f64), (f64, f64))) -> Entry {
+    let both = buys * sells;
+    let quoted = !(bid + ask).is_nan();
+    let earned = |offset: f64| if offset.is_nan() { 0.0 } else { offset };
+    let below = [both, buys, buys + sells - both];
+    Entry {
+        below: below.map(|probability| (probability * GRID).round_ties_even() as u32),
+        quoted: u32::from(quoted),
+        gain: [0.0, earned(ask), earned(bid), earned(bid) + earned(ask)],
+        spread: earned(bid + ask),
+    }
+}
+
+/// Offsets and probabilities of one side, which must not be quoted in the column `edge`.
+fn side<'a>(
     name: &str,
-    offsets: &[f64],
-    probabilities: &[f64],
+    offsets: &'a [f64],
+    probabilities: &'a [f64],
     columns: usize,
     edge: usize,
-) -> Result<Vec<(f64, u32)>, Error> {
+) -> Result<impl Iterator<Item = (f64, f64)> + 'a, Error> {
     let place =
         |what, cell: usize| format!("{name}_{what}[{}, {}]", cell / columns, cell % columns);
     if let Some(cell) = offsets.iter().position(|offset| offset.is_infinite()) {
         let problem = format!("must be finite, or NaN, got {}", offsets[cell]);
         return Err(Error::new(place("offset", cell), problem));
     }
-    let edges = || (edge..offsets.len()).step_by(columns);
-    if let Some(cell) = edges().find(|&cell| !offsets[cell].is_nan()) {
+    let mut edges = (edge..offsets.len()).step_by(columns);
+    if let Some(cell) = edges.find(|&cell| !offsets[cell].is_nan()) {
         let problem = "must be NaN at the limit of the inventory";
         return Err(Error::new(place("offset", cell), problem));
     }
-    let cells = offsets.iter().zip(probabilities).enumerate();
-    cells
-        .map(|(cell, (&offset, &probability))| {
-            if offset.is_nan() {
-                return Ok((offset, 0));
-            }
-            if !(0.0..=1.0).contains(&probability) {
-                let problem = format!("must be from 0 to 1, got {probability}");
-                return Err(Error::new(place("probability", cell), problem));
-            }
-            let below = (probability * (1_u64 << 31) as f64).round_ties_even();
-            Ok((offset, below as u32))
-        })
-        .collect()
+    let pairs = || offsets.iter().copied().zip(probabilities.iter().copied());
+    let bad =
+        |(offset, probability): (f64, f64)| !offset.is_nan() && !(0.0..=1.0).contains(&probability);
+    if let Some(cell) = pairs().position(bad) {
+        let problem = format!("must be from 0 to 1, got {}", probabilities[cell]);
+        return Err(Error::new(place("probability", cell), problem));
+    }
+    Ok(offsets
+        .iter()
+        .zip(probabilities)
+        .map(|(&offset, &probability)| (offset, if offset.is_nan() { 0.0 } else { probability })))
 }
 
 /// What each change of the best quotes adds to demand less supply: n - 1 values from n rows.
