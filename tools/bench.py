@@ -39,8 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import meanrev, metrics, ou, reference
-from labkit import backtest, meanrev, ou, reference
+from labkit import backtest, meanrev, metrics, ou, reference
 from labkit._backend import kernels
 from labkit.backtest import DEPTH, EVENT_DTYPE
 
