@@ -29,6 +29,13 @@ from scipy.special import ndtri
 
 from labkit import _validate as validate
 from labkit._backend import kernels
+from labkit._intensity import FillIntensity, fill_intensity, trade_depth
+from labkit._microprice import (
+    MicroPriceModel,
+    order_flow_imbalance,
+    sum_by_time,
+    weighted_mid,
+)
 from labkit._quotes import (
     AvellanedaStoikovQuotes,
     GLFTQuotes,
@@ -46,18 +53,25 @@ __all__ = [
     "GLFT",
     "AvellanedaStoikov",
     "AvellanedaStoikovQuotes",
+    "FillIntensity",
     "GLFTQuotes",
     "Market",
+    "MicroPriceModel",
     "Offsets",
     "Paths",
     "Simulation",
     "Symmetric",
     "SymmetricMoments",
     "avellaneda_stoikov_quotes",
+    "fill_intensity",
     "glft_closed_form",
     "glft_quotes",
+    "order_flow_imbalance",
     "simulate",
+    "sum_by_time",
     "symmetric_moments",
+    "trade_depth",
+    "weighted_mid",
 ]
 
 # Cells of a table of quotes that a strategy without a limit may ask for: 0.5 GB of offsets.
