@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from labkit import _validate as validate
+from labkit._backend import kernels
 from labkit.reference import _checks as check
 
 __all__ = [
@@ -109,14 +110,26 @@ def profit_and_loss(
     validate.increasing("prices", values.index)
     costs = _unit_costs(cost, values.columns)
     lag = check.count("lag", lag, 0)
-    held = units.shift(lag, fill_value=0.0).to_numpy()
-    before = np.vstack([np.zeros((1, held.shape[1])), held[:-1]])[: len(held)]
-    changes = np.diff(values.to_numpy(), axis=0, prepend=values.to_numpy()[:1])
-    traded = np.abs(held - before)
-    gross, paid = (before * changes).sum(axis=1), traded @ costs
+    targets, array = np.ascontiguousarray(units), np.ascontiguousarray(values)
+    zeros = np.zeros((1, len(costs)))
+    _, accounts, places, trades = kernels.run_bars(
+        targets,
+        array,
+        0.0,
+        lag,
+        False,
+        np.zeros((4, len(costs))),
+        costs,
+        zeros,
+        zeros,
+        zeros[0, :1],
+    )
+    gross, rows = accounts[:, 2].copy(), places[:, 0]
+    paid, traded = (
+        np.bincount(rows, amounts, len(array)) for amounts in (trades[:, 1], np.abs(trades[:, 0]))
+    )
     return pd.DataFrame(
-        {"gross": gross, "cost": paid, "net": gross - paid, "turnover": traded.sum(axis=1)},
-        index=values.index,
+        {"gross": gross, "cost": paid, "net": gross - paid, "turnover": traded}, index=values.index
     )
 
 

@@ -1031,13 +1031,9 @@ def numba_cross(numba: ModuleType, prices: np.ndarray):
     @numba.njit(fastmath=True)
     def backtest(prices, fast, slow, rate, capital):
         n = len(prices)
-        gap = 0.0  # the difference of the means times fast slow
-        for t in range(slow - 1):
-            gap -= fast * prices[t]
-        for t in range(slow - fast, slow - 1):
-            gap += slow * prices[t]
+        sum_fast = sum_slow = 0.0
         units, target, cash = 0.0, 0.0, capital
-        before, high, depth = capital, capital, 0.0
+        before, high, least = capital, capital, 1.0
         total = squares = 0.0
         for t in range(n):
             price = prices[t]
@@ -1050,17 +1046,20 @@ def numba_cross(numba: ModuleType, prices: np.ndarray):
             total += change
             squares += change * change
             before = equity
-            if equity > high:
-                high = equity
-            elif equity < high * (1 - depth):
-                depth = 1 - equity / high
+            high = max(high, equity)
+            least = min(least, equity / high)
+            sum_fast += price
+            sum_slow += price
+            if t >= fast:
+                sum_fast -= prices[t - fast]
+            if t >= slow:
+                sum_slow -= prices[t - slow]
             if t >= slow - 1:
-                gap += (slow - fast) * price
-                target = 1.0 if gap > 0 else (-1.0 if gap < 0 else 0.0)
-                gap += fast * prices[t - slow + 1] - slow * prices[t - fast + 1]
+                above, below = sum_fast * slow, sum_slow * fast
+                target = 1.0 if above > below else (-1.0 if above < below else 0.0)
         mean = total / (n - 1)
         variance = (squares - (n - 1) * mean * mean) / (n - 2)
-        return equity / capital - 1, mean / math.sqrt(variance), depth
+        return equity / capital - 1, mean / math.sqrt(variance), 1 - least
 
     return lambda: backtest(prices, FAST, SLOW, FEE_RATE, CAPITAL)
 

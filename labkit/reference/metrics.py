@@ -76,6 +76,9 @@ def _deepest(levels: Array) -> tuple[float, int, int, int]:
     if falls[trough] == 0:
         return 0.0, 0, 0, 0
     high = highs[trough]
+    # Falls of the same share but for rounding: the lowest level counts.
+    below = np.flatnonzero(highs == high)
+    trough = int(below[np.argmin(levels[below])])
     peak = int(np.flatnonzero(levels[:trough] == high)[-1])
     back = np.flatnonzero(levels[trough:] >= high)
     return float(falls[trough]), peak, trough, trough + int(back[0]) if len(back) else -1

@@ -251,8 +251,13 @@ pub(crate) struct Path {
     n: usize,
     high: f64,
     at: usize,
+    /// Without its depth, which is that from `top` to `bottom`.
     fall: Fall,
-    /// Levels above it are no deeper fall from this high.
+    top: f64,
+    bottom: f64,
+    /// Whether the largest fall is that from the present high.
+    falling: bool,
+    /// Levels that are not below are no deeper fall.
     floor: f64,
 }
 
@@ -269,6 +274,9 @@ impl Path {
             high: first,
             at: 0,
             fall,
+            top: first,
+            bottom: first,
+            falling: false,
             floor: first,
         }
     }
@@ -279,26 +287,25 @@ impl Path {
             self.high = level;
             self.at = self.n;
             self.fall.recovery = self.fall.recovery.or(Some(self.n));
-            self.lower();
-        } else if level <= self.floor {
-            let depth = 1.0 - level / self.high;
-            if depth > self.fall.depth {
-                self.fall = Fall {
-                    depth,
-                    peak: self.at,
-                    trough: self.n,
-                    recovery: None,
-                };
-                self.lower();
-            }
+            self.falling = false;
+            // With room for the rounding of both the quotient and this product.
+            self.floor = level * ((self.bottom / self.top) + 4.0 * f64::EPSILON);
+        } else if level < self.floor && (self.falling || self.deeper(level)) {
+            self.fall.peak = self.at;
+            self.fall.trough = self.n;
+            self.fall.recovery = None;
+            (self.top, self.bottom) = (self.high, level);
+            self.falling = true;
+            self.floor = level;
         }
         self.n += 1;
     }
 
-    /// The floor, with room for the rounding of both its quotient and its product.
-    #[inline(always)]
-    fn lower(&mut self) {
-        self.floor = self.high * ((1.0 - self.fall.depth) + 4.0 * f64::EPSILON);
+    fn deeper(&self, level: f64) -> bool {
+        if self.high == self.top {
+            return level < self.bottom;
+        }
+        1.0 - level / self.high > 1.0 - self.bottom / self.top
     }
 
     /// Adds levels; those that neither reach the high nor the floor are only counted.
@@ -317,7 +324,8 @@ impl Path {
     }
 
     pub(crate) fn fall(&self) -> Fall {
-        self.fall
+        let depth = 1.0 - self.bottom / self.top;
+        Fall { depth, ..self.fall }
     }
 }
 

@@ -407,7 +407,7 @@ fn summarise(orders: Orders) -> Result<Summary, Error> {
 /// Refuses equity that is lost or no number.
 #[inline(always)]
 fn check_equity(start: usize, levels: &[f64]) -> Result<(), Error> {
-    let kept = |level: f64| level > 0.0 && level < f64::INFINITY;
+    let kept = |level: f64| (level > 0.0) & (level <= f64::MAX);
     if none(levels, |level| !kept(level)) {
         return Ok(());
     }
@@ -532,4 +532,114 @@ fn sign(value: f64) -> f64 {
     let above = if value > 0.0 { 1.0 } else { 0.0 };
     let below = if value < 0.0 { 1.0 } else { 0.0 };
     above - below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOTHING: [f64; 4] = [0.0; 4];
+
+    fn free<'a>(signals: &'a [f64], prices: &'a [f64], n: usize, lag: usize) -> Orders<'a> {
+        // One or two assets without costs.
+        Orders {
+            signals,
+            prices,
+            n,
+            capital: 1e4,
+            lag,
+            weights: false,
+            costs: Costs {
+                rates: &ZEROS[..4 * n],
+                fee_unit: &NOTHING[..n],
+                spread_unit: &NOTHING[..n],
+                impact: &NOTHING[..n],
+                elapsed: &NOTHING[..1],
+            },
+        }
+    }
+
+    static ZEROS: [f64; 8] = [0.0; 8];
+
+    fn walk(seed: u64, n: usize) -> Vec<f64> {
+        let (mut state, mut price) = (seed | 1, 1000.0);
+        let step = |state: &mut u64| {
+            *state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ((*state >> 61) as f64) - 3.5
+        };
+        (0..n)
+            .map(|_| {
+                price += step(&mut state);
+                price
+            })
+            .collect()
+    }
+
+    #[test]
+    fn cash_pays_for_what_is_bought_and_for_its_costs() {
+        let (signals, prices) = ([5.0, 5.0, 0.0], [10.0, 10.0, 12.0]);
+        let rates = [0.01, 0.0, 0.0, 0.0];
+        let mut orders = free(&signals, &prices, 1, 1);
+        orders.costs.rates = &rates;
+        let run = run_bars(orders).unwrap();
+        assert_eq!(run.positions, [0.0, 5.0, 5.0]);
+        let cash: Vec<f64> = run.accounts.chunks(ACCOUNTS).map(|bar| bar[0]).collect();
+        assert_eq!(cash, [1e4, 1e4 - 50.0 - 0.5, 1e4 - 50.5]);
+        assert_eq!(run.places, [1, 0]);
+        assert_eq!(run.trades, [5.0, 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_bad_price_in_a_quiet_time_is_named() {
+        let mut prices = vec![1.0; 3000];
+        prices[2500] = f64::NAN;
+        let signals = vec![f64::NAN; 3000];
+        let error = bars_summary(free(&signals, &prices, 1, 1)).unwrap_err();
+        assert!(error
+            .to_string()
+            .starts_with("prices[2500, 0] must be finite"));
+    }
+
+    #[test]
+    fn whole_ticks_have_exact_crosses() {
+        let prices = walk(3, 5000);
+        let signs = moving_average_cross(&prices, 3, 8).unwrap();
+        for t in 7..prices.len() {
+            let fast: f64 = prices[t - 2..=t].iter().sum();
+            let slow: f64 = prices[t - 7..=t].iter().sum();
+            assert_eq!(signs[t], sign(8.0 * fast - 3.0 * slow));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_summary_is_that_of_the_run(
+            seed in any::<u64>(),
+            rows in 3_usize..3000,
+            every in 1_usize..200,
+            lag in 0_usize..5,
+        ) {
+            let prices = walk(seed, rows);
+            let signals: Vec<f64> = walk(seed ^ 99, rows)
+                .iter()
+                .enumerate()
+                .map(|(t, x)| if t % every == 0 { x % 3.0 } else { f64::NAN })
+                .collect();
+            let orders = free(&signals, &prices, 1, lag);
+            let run = run_bars(orders).unwrap();
+            let summary = bars_summary(orders).unwrap();
+            let equity: Vec<f64> = run.accounts.chunks(ACCOUNTS).map(|bar| bar[1]).collect();
+            let returns: Vec<f64> = equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
+            let moments = crate::metrics::return_moments(&returns, 0.0).unwrap();
+            let fall = crate::metrics::drawdown(&equity).unwrap();
+            prop_assert_eq!(summary.equity, equity[rows - 1]);
+            prop_assert_eq!(summary.depth, fall.depth);
+            prop_assert!((summary.mean - moments.mean).abs() <= 1e-15);
+            let error = summary.variance - moments.variance();
+            prop_assert!(error.abs() <= 1e-12 * moments.variance());
+        }
+    }
 }
