@@ -454,7 +454,12 @@ def trades_on_price(
             customdata=side["quantity"].abs().to_numpy(),
             name=name,
             mode="markers",
-            marker={"color": color, "symbol": symbol, "size": 11, "line": {"width": 2}},
+            marker={
+                "color": color,
+                "symbol": symbol,
+                "size": 11,
+                "line": {"color": color, "width": 2},
+            },
             hovertemplate=f"{name} %{{customdata}} @ %{{y}}<br>%{{x}}<extra></extra>",
         )
     return describe(fig, x=x, y=y, caption=caption, alt=alt, height=height)

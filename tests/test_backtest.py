@@ -438,6 +438,16 @@ def test_a_cross_is_the_sign_of_the_difference_of_rolling_means(seed, rows, fast
     np.testing.assert_array_equal(signs, want)
 
 
+@pytest.mark.parametrize("rows", [70, 500, 1100, 2047])
+def test_a_cross_does_not_depend_on_how_many_prices_follow(rows):
+    # Tenths, whose means are equal often and whose sums are rounded.
+    steps = np.random.default_rng(0).integers(-1, 2, 2048)
+    prices = pd.Series(100 + steps.cumsum() / 10)
+    whole = backtest.moving_average_cross(prices, 2, 6)
+    part = backtest.moving_average_cross(prices[:rows], 2, 6)
+    np.testing.assert_array_equal(part, whole[:rows])
+
+
 def test_equal_prices_have_equal_means():
     signs = backtest.moving_average_cross(pd.Series([0.1] * 3000), 3, 7)
     assert signs.isna().sum() == 6 and not signs.iloc[6:].any()

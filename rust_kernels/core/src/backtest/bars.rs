@@ -466,7 +466,7 @@ pub fn moving_average_cross(prices: &[f64], fast: usize, slow: usize) -> Result<
         arch.dispatch(
             #[inline(always)]
             || {
-                finite &= gap_of_sums(seen, fast, slow, &mut gaps[..bars]);
+                finite &= gap_of_sums(seen, fast, slow, &mut gaps);
                 signs.extend(gaps[..bars].iter().map(|&gap| sign(gap)));
             },
         );
@@ -485,45 +485,40 @@ pub fn moving_average_cross(prices: &[f64], fast: usize, slow: usize) -> Result<
 
 /// The difference of the means times `fast * slow`, which is exact for whole ticks.
 ///
-/// Returns whether the last one is finite.
+/// Returns whether the last one is finite. No gap depends on how many prices come after it.
 #[inline(always)]
-fn gap_of_sums(prices: &[f64], fast: usize, slow: usize, gaps: &mut [f64]) -> bool {
+fn gap_of_sums(prices: &[f64], fast: usize, slow: usize, gaps: &mut [f64; BLOCK]) -> bool {
     // From the first price of the block: equal prices have equal means, to the last digit.
     let base = prices[slow - 1];
     let sum = |window: &[f64]| window.iter().map(|price| price - base).sum::<f64>();
     let (f, s) = (fast as f64, slow as f64);
+    let bars = prices.len() + 1 - slow;
+    gaps[0] = s * sum(&prices[slow - fast..slow]) - f * sum(&prices[..slow]);
     let now = prices[slow..].iter();
     let pasts = prices[slow - fast..].iter().zip(prices);
-    for ((out, price), (past, farther)) in gaps[1..].iter_mut().zip(now).zip(pasts) {
+    for ((out, price), (past, farther)) in gaps[1..bars].iter_mut().zip(now).zip(pasts) {
         *out = s * (price - past) - f * (price - farther);
     }
-    gaps[0] = s * sum(&prices[slow - fast..slow]) - f * sum(&prices[..slow]);
+    gaps[bars..].fill(0.0);
     accumulate(gaps);
-    gaps[gaps.len() - 1].is_finite()
+    gaps[bars - 1].is_finite()
 }
 
-/// Running sums, in four parts at a time: each addition waits for the one before it.
+/// Running sums, in four parts side by side: each addition waits for the one before it.
 #[inline(always)]
-fn accumulate(values: &mut [f64]) {
-    let part = values.len() / PARTS;
-    let (parts, rest) = values.split_at_mut(part * PARTS);
-    let (first, second) = parts.split_at_mut(2 * part);
-    let ((a, b), (c, d)) = (first.split_at_mut(part), second.split_at_mut(part));
+fn accumulate(values: &mut [f64; BLOCK]) {
+    const PART: usize = BLOCK / PARTS;
     let mut sums = [0.0; PARTS];
-    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-        for (sum, value) in sums.iter_mut().zip([a, b, c, d]) {
-            *sum += *value;
-            *value = *sum;
+    for row in 0..PART {
+        for (part, sum) in sums.iter_mut().enumerate() {
+            *sum += values[part * PART + row];
+            values[part * PART + row] = *sum;
         }
     }
     let mut before = 0.0;
-    for (part, sum) in parts.chunks_exact_mut(part.max(1)).zip(sums) {
+    for (part, sum) in values.chunks_exact_mut(PART).zip(sums) {
         part.iter_mut().for_each(|value| *value += before);
         before += sum;
-    }
-    for value in rest {
-        before += *value;
-        *value = before;
     }
 }
 
