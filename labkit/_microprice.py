@@ -309,7 +309,8 @@ def _edges(imbalance: NDArray[np.float64], n: int, buckets: str) -> NDArray[np.f
     edges = np.quantile(np.concatenate((imbalance, 1 - imbalance)), np.arange(n + 1) / n)
     # Exactly symmetric about one half, which they are up to ties and rounding.
     edges = (edges + (1 - edges[::-1])) / 2
-    edges[0], edges[-1] = 0.0, 1.0
+    edges[-1] = 1.0
+    edges[: (n + 1) // 2] = 1 - edges[: n // 2 : -1]
     if not (np.diff(edges) > 0).all():
         raise ValueError(f"n_buckets must be less than {n}: two quantiles of the imbalance are one")
     return edges

@@ -412,7 +412,10 @@ def _asked(function: QuoteFunction, times: NDArray[np.float64]) -> Callable[...,
         answers = function(float(times[step]), held.copy(), mid)
         if not isinstance(answers, tuple) or len(answers) != 2:
             raise TypeError("strategy must return a tuple of bid and ask offsets")
-        bid, ask = (np.broadcast_to(validate.numbers("strategy", a), held.shape) for a in answers)
+        bid, ask = (validate.numbers("strategy", answer) for answer in answers)
+        if not {bid.shape, ask.shape} <= {(), held.shape}:
+            raise ValueError(f"strategy must return offsets of shape {held.shape} or one for all")
+        bid, ask = (np.broadcast_to(side, held.shape) for side in (bid, ask))
         if np.isinf(bid).any() or np.isinf(ask).any():
             raise ValueError("strategy must return offsets that are finite, or NaN for no quote")
         return bid, ask
