@@ -556,7 +556,6 @@ def test_strided_pencils_are_read_by_index():
     assert_same_search("greedy_path", predicted[::2, ::2], np.asfortranarray(covariance[::2, ::2]))
 
 
-
 # Bar backtests and their figures: equal accounts, sums to rounding.
 
 
@@ -808,8 +807,6 @@ def test_bad_returns_are_refused_alike(name, arguments, error, message):
         assert str(raised).startswith(message), raised
 
 
-
-
 # Matching: everything equal to the last bit.
 
 NO_ORDERS = [np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64)]
@@ -1039,8 +1036,6 @@ def test_a_market_without_any_rate_stands_still():
     rust, python = both("zero_intelligence_flow", *still.values())
     assert_same_columns(rust, python)
     assert rust[0][0].tolist() == [1, 2, 3, 4] and len(rust[1][0]) == 0
-
-
 
 
 # Replay
