@@ -14,7 +14,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Market making: does the optimal quote survive a queue, a fee and the next trade?
 #
@@ -261,7 +260,6 @@ print(f"simulate takes {seconds[0] / seconds[1]:.3f} of the time by hand")
 # a unit of the last digit, and 3.5 of ours). The average spread is not random. It is $3.02$ at
 # $\gamma = 1$ only if the time left averages exactly one half: quotes are set for the middle of a
 # step.
-
 
 # %%
 DRAWS = {"n_paths": n_paths, "seed": seed}

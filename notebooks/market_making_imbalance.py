@@ -14,7 +14,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Imbalance and the micro-price: does the book know where the next trade will be?
 #
@@ -223,7 +222,6 @@ published.check("stoikov_weighted_mid", before=before, after=after)
 # **Reproduced here:** the worked example. **Not reproduced:** the figures of {cite:t}`stoikov_2018`
 # and the regressions of {cite:t}`cont_kukanov_stoikov_2014`, whose data are proprietary.
 
-
 # %%
 n_states = max_spread * n_buckets
 
@@ -370,7 +368,6 @@ record(
 # and the order-flow imbalance of an interval is the sum. In a book with $D$ lots at every level the
 # mid moves by $\mathrm{OFI} / 2D$ ticks: a slope that can be compared with the depth. It describes
 # the same interval; whether it foretells the next one is another regression.
-
 
 # %%
 best = quotes[columns[1:]].to_numpy(float).T
