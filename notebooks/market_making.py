@@ -60,20 +60,14 @@ from labkit.experiments import record
 n_paths = 20_000  # simulated paths of each cell of the tables
 seed = 7  # of the simulation
 dataset = "simulated_market"  # real: "binance_spot_btcusdt_20240808"
-calibration_share = (
-    0.4  # first part of the session, used to calibrate and not traded
-)
+calibration_share = 0.4  # share of the session used to calibrate only
 risk_aversion = 0.05  # gamma as a share of k
 max_inventory = 10  # orders held at most, long or short
 order_lots = 10  # size of an order, lots
 interval_ms = 100.0  # between two looks at the market, milliseconds
-feed_latency_ms = (
-    1.0  # least delay of the feed, to which the clocks are aligned, ms
-)
+feed_latency_ms = 1.0  # least delay of the feed, milliseconds
 latency_ms = 5.0  # from us to the venue, and from the venue to us, ms each
-maker_fee_bp = (
-    0.1  # fee on a passive fill, basis points of its value; negative: rebate
-)
+maker_fee_bp = 0.1  # fee on a passive fill, bp of its value
 
 # %%
 if n_paths < 100 or not 0 <= seed < 2**64:
@@ -155,9 +149,11 @@ record(dataset=dataset, latency_ms=latency_ms, maker_fee_bp=maker_fee_bp)
 # %%
 PAPER = published.inputs("avellaneda_stoikov_table_1")
 TABLES = {
-    published.inputs(key)["gamma"]: key
-    for key in (f"avellaneda_stoikov_table_{n}" for n in (1, 2, 3))
+    0.1: "avellaneda_stoikov_table_1",
+    0.01: "avellaneda_stoikov_table_2",
+    1.0: "avellaneda_stoikov_table_3",
 }
+assert all(published.inputs(TABLES[gamma])["gamma"] == gamma for gamma in TABLES)
 mid, horizon = PAPER["mid"], PAPER["horizon"]
 n_steps = round(horizon / PAPER["dt"])
 market = {name: PAPER[name] for name in ("sigma", "A", "k", "horizon")}
@@ -585,8 +581,8 @@ plots.lines(
     rates,
     x="distance from the mid, ticks",
     y="orders per second that reach it (logarithmic)",
-    caption="Rate at which market orders of one side reach a distance from the mid, "
-    f"first part of {session.name}, and the exponential law fitted in two ways.",
+    caption="Rate at which market orders of one side reach a distance from the "
+    f"mid, first part of {session.name}, and the exponential law fitted in two ways.",
     alt="A falling curve of recorded rates and two straight lines.",
 ).update_yaxes(type="log")
 

@@ -61,9 +61,7 @@ risk_aversion = 0.05  # gamma as a share of k, of the market maker
 max_inventory = 10  # orders held at most, long or short
 order_lots = 10  # size of an order, lots
 interval_ms = 100.0  # between two looks at the market, milliseconds
-feed_latency_ms = (
-    1.0  # least delay of the feed, to which the clocks are aligned, ms
-)
+feed_latency_ms = 1.0  # least delay of the feed, milliseconds
 latency_ms = 5.0  # from us to the venue, and from the venue to us, ms each
 maker_fee_bp = 0.1  # fee on a passive fill, basis points of its value
 
@@ -151,8 +149,8 @@ plots.lines(
     y="share of next moves that are up",
     level=(0.5, "a coin"),
     caption="Direction of the next change of the mid against the imbalance, "
-    f"second part of {session.name}; the band is two standard errors, counting each "
-    "change of the mid once in a bucket.",
+    f"second part of {session.name}; the band is two standard errors, counting "
+    "each change of the mid once in a bucket.",
     alt=f"A rising curve from {curve.iloc[0, 0]:.2f} at the lowest imbalance to "
     f"{curve.iloc[-1, 0]:.2f} at the highest.",
 )
@@ -238,12 +236,9 @@ def adjustment_by_hand(mid, spread, bucket):
         np.add.at(still, pair, change == 0)
         np.add.at(moving, pair, change != 0)
         np.add.at(drift, state[:-1], sign * change)
-    seen = still.sum(axis=1) + moving.sum(axis=1)
-    still, moving, drift = (
-        still / seen[:, None],
-        moving / seen[:, None],
-        drift / seen,
-    )
+    seen = (still + moving).sum(axis=1)
+    still, moving = still / seen[:, None], moving / seen[:, None]
+    drift /= seen
     first, after = np.hsplit(
         np.linalg.solve(np.eye(n_states) - still, np.c_[drift, moving]), [1]
     )
@@ -279,7 +274,7 @@ plots.lines(
     y="micro-price less mid, ticks",
     level=(0.0, "mid"),
     caption=f"The adjustment fitted to the first part of {session.name}, for each "
-    "spread in ticks (the last holds for wider ones), and that of the weighted mid.",
+    "spread in ticks (the last for wider ones too), and that of the weighted mid.",
     alt="Rising curves that cross zero at an imbalance of one half.",
 )
 
@@ -594,7 +589,7 @@ plots.lines(
     y="profit gained, ticks x orders",
     level=(0.0, "no difference"),
     caption="Profit of quoting around the micro-price less that of quoting around "
-    f"the mid, against the delay ({session.name}); two standard errors over blocks.",
+    f"the mid, against the delay ({session.name}); two standard errors.",
     alt=f"A curve from {advantage['gain'].iloc[0]:.0f} without delay to "
     f"{advantage['gain'].iloc[-1]:.0f} at {DELAYS_MS[-1]:g} ms.",
 )
