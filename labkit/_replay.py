@@ -598,8 +598,8 @@ def replay(
     strategy : InventoryQuoter or callable
         A callable gets a `State` at each wake and returns `Submit` and `Cancel` actions, or None.
         It is called every `interval_ns` after the first event, or, where that is None, whenever
-        events or responses have been received; never after the last event. An exception in it
-        ends the replay.
+        events or responses have been received; once at one time, and never after the last event.
+        An exception in it ends the replay.
     latency : ConstantLatency, RecordedLatency or FeedLatency
     queue : RiskAverseQueue or ProbabilityQueue
     fees : Fees

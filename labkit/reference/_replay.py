@@ -512,10 +512,11 @@ class ReplayEngine:
 
     def advance(self) -> bool:
         """Go to the next wake; False, without one, once no event is left."""
-        clock = self._clock
+        clock, woken = self._clock, NEVER
         if clock.finished:
             return False
         if clock.started:
+            woken = clock.now
             self._take_sample(last=False)
         elif self._events:
             clock.started = True
@@ -536,7 +537,8 @@ class ReplayEngine:
                 return True
             clock.now = time
             (self._feed_in, self._response_in, self._happen, self._request_in)[source]()
-            if source < 2 and not self._interval:
+            # One wake at one time: answers without latency would never let it pass.
+            if source < 2 and not self._interval and time > woken:
                 until = time
 
     def _next_times(self) -> tuple[int, int, int, int]:

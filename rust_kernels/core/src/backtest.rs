@@ -52,25 +52,8 @@ struct Event {
 pub struct Events<'a>(&'a [i64]);
 
 impl<'a> Events<'a> {
-    /// Events of which every field is what its kind asks for, in order of receipt.
-    pub fn new(words: &'a [i64]) -> Result<Self, Error> {
-        let events = Self::checked_before(words)?;
-        let mut last = 0;
-        for row in 0..events.len() {
-            let event = events.get(row);
-            if let Some(name) = misfit(&event, last) {
-                return Err(Error::new(
-                    format!("events[{row}]"),
-                    format!("must have a {name} that fits its kind and place"),
-                ));
-            }
-            last = event.local;
-        }
-        Ok(events)
-    }
-
-    /// Events that [`Self::new`] has accepted before.
-    pub fn checked_before(words: &'a [i64]) -> Result<Self, Error> {
+    /// Events of which the fields have yet to be checked, or have been before.
+    pub fn unchecked(words: &'a [i64]) -> Result<Self, Error> {
         if words.len() % WORDS != 0 {
             return Err(Error::new("events", "must have five words each"));
         }
@@ -79,6 +62,12 @@ impl<'a> Events<'a> {
 
     fn len(self) -> usize {
         self.0.len() / WORDS
+    }
+
+    /// Exchange time of an event (column 0) or its receipt (column 1).
+    #[inline(always)]
+    fn time(self, row: usize, column: usize) -> i64 {
+        self.0[row * WORDS + column]
     }
 
     #[inline(always)]
@@ -96,21 +85,41 @@ impl<'a> Events<'a> {
     }
 }
 
-/// The field of an event that is not what its kind asks for.
-fn misfit(event: &Event, last: i64) -> Option<&'static str> {
-    let trade = i64::from(event.kind == TRADE);
-    let clear = event.kind == CLEAR;
-    [
-        ("exchange_ns", (0..LATEST).contains(&event.exchange)),
-        ("local_ns", (last..LATEST).contains(&event.local)),
-        ("kind", (DEPTH..=SNAPSHOT).contains(&event.kind)),
-        (
-            "side",
-            matches!(event.side, 1 | -1) || (event.side == 0 && clear),
-        ),
-        ("size", (trade..LARGEST).contains(&event.size)),
-        ("price", clear || (1..LARGEST).contains(&event.price)),
-    ]
-    .into_iter()
-    .find_map(|(name, fits)| (!fits).then_some(name))
+impl Event {
+    /// Whether every field is what the kind asks for, after the receipt of the one before.
+    #[inline(always)]
+    fn check(&self, row: usize, last: i64) -> Result<(), Error> {
+        let fits = self.fits(last);
+        if fits.iter().fold(true, |all, fit| all & fit) {
+            return Ok(());
+        }
+        Err(self.refused(row, last))
+    }
+
+    #[inline(always)]
+    fn fits(&self, last: i64) -> [bool; 6] {
+        // One comparison each: what is below the range is huge without its sign.
+        let within = |value: i64, low: i64, high: i64| {
+            (value.wrapping_sub(low) as u64) < high.wrapping_sub(low) as u64
+        };
+        let clear = self.kind == CLEAR;
+        [
+            within(self.exchange, 0, LATEST),
+            within(self.local, last, LATEST),
+            within(i64::from(self.kind), DEPTH.into(), i64::from(SNAPSHOT) + 1),
+            (self.side == 1) | (self.side == -1) | ((self.side == 0) & clear),
+            within(self.size, i64::from(self.kind == TRADE), LARGEST),
+            clear | within(self.price, 1, LARGEST),
+        ]
+    }
+
+    #[cold]
+    fn refused(&self, row: usize, last: i64) -> Error {
+        let names = ["exchange_ns", "local_ns", "kind", "side", "size", "price"];
+        let misfit = self.fits(last).iter().position(|fit| !fit).unwrap_or(0);
+        Error::new(
+            format!("events[{row}]"),
+            format!("must have a {} that fits its kind and place", names[misfit]),
+        )
+    }
 }

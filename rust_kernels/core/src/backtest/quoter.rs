@@ -174,7 +174,7 @@ fn refuse_offsets(name: &str, offsets: Offsets, limit: usize) -> Result<(), Erro
 
 /// A replay of the quoter.
 pub fn replay(words: &[i64], settings: Settings, quoter: &Quoter) -> Result<Results, Error> {
-    let events = Events::new(words)?;
+    let events = Events::unchecked(words)?;
     let mut engine = Engine::new(settings, events)?;
     while engine.advance(events)? {
         quoter.act(&mut engine)?;

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::book::{slot, Book, Window, NOTHING};
+use super::book::{slot, window, Book, NOTHING};
 use super::latency::Entry;
 use super::queue::Place;
-use super::{Event, Events, Latency, Queue, CLEAR, FOREVER, LARGEST, TRADE};
+use super::{Events, Latency, Queue, CLEAR, FOREVER, LARGEST, TRADE};
 use crate::Error;
 
 /// Columns of a fill.
@@ -168,8 +168,24 @@ struct Account {
     cash: i64,
     maker_value: i64,
     taker_value: i64,
-    mid2: i64, // bid + ask, the last time there were both
 }
+
+/// Ranks from the worst to the best of a side's resting orders.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    low: i64,
+    high: i64,
+}
+
+/// That of no orders.
+const NO_SPAN: Span = Span {
+    low: i64::MAX,
+    high: i64::MIN,
+};
+
+/// Places of the two clocks in a pair.
+const LOCAL: usize = 0;
+const EXCHANGE: usize = 1;
 
 /// How the market and the venue behave.
 #[derive(Debug)]
@@ -207,15 +223,16 @@ pub struct Engine {
     settings: Settings,
     /// Rows by the venue's time where that is not the order of receipt.
     order: Option<Vec<usize>>,
-    next_local: usize,
-    next_exchange: usize,
-    local_time: i64, // of the next event received
-    exchange_time: i64,
-    local: Book,
-    exchange: Book,
+    // By clock: events seen, time of the next one, what is added to its time, book.
+    seen: [usize; 2],
+    next: [i64; 2],
+    delay: [i64; 2],
+    books: [Book; 2],
     requests: VecDeque<Request>,
     responses: VecDeque<Response>,
     resting: [Vec<Resting>; 2],
+    /// By clock and side where own orders rest; nowhere in the book as received.
+    own: [[Span; 2]; 2],
     pub(super) orders: Vec<Order>,
     pub(super) live: Vec<usize>,
     account: Account,
@@ -244,37 +261,20 @@ impl Engine {
                 ));
             }
         }
-        let mut sorted = true;
-        let mut last = 0;
-        for row in 0..events.len() {
-            let event = events.get(row);
-            if event.exchange > event.local + settings.feed {
-                return Err(Error::new(
-                    format!("events[{row}]"),
-                    "must not be received before it happened (see align_clock)",
-                ));
-            }
-            sorted &= last <= event.exchange;
-            last = event.exchange;
-        }
-        let order = (!sorted).then(|| {
-            let mut rows: Vec<usize> = (0..events.len()).collect();
-            rows.sort_by_key(|&row| events.get(row).exchange);
-            rows
-        });
-        let window = Window::around(events);
+        let order = check(events, settings.feed)?;
+        let low = window(events);
+        let delay = [settings.feed, 0];
         let mut engine = Self {
             settings,
             order,
-            next_local: 0,
-            next_exchange: 0,
-            local_time: FOREVER,
-            exchange_time: FOREVER,
-            local: Book::new(window),
-            exchange: Book::new(window),
+            seen: [0, 0],
+            next: [FOREVER, FOREVER],
+            delay,
+            books: [Book::new(low), Book::new(low)],
             requests: VecDeque::new(),
             responses: VecDeque::new(),
             resting: [Vec::new(), Vec::new()],
+            own: [[NO_SPAN; 2]; 2],
             orders: Vec::new(),
             live: Vec::new(),
             account: Account::default(),
@@ -287,8 +287,8 @@ impl Engine {
             aheads: Vec::new(),
             series: Vec::new(),
         };
-        engine.set_local_time(events);
-        engine.set_exchange_time(events);
+        engine.set_next(events, LOCAL);
+        engine.set_next(events, EXCHANGE);
         Ok(engine)
     }
 
@@ -316,8 +316,7 @@ impl Engine {
 
     /// Best bid, its size, best ask, its size; zeros where a side is empty.
     pub fn quotes(&self) -> (i64, i64, i64, i64) {
-        let ([bid, bid_size], [ask, ask_size]) = (self.local.touch(1), self.local.touch(-1));
-        (bid, bid_size, ask, ask_size)
+        self.books[LOCAL].quotes().into()
     }
 
     /// First event received since the previous wake, and the one after the last.
@@ -330,7 +329,7 @@ impl Engine {
         refuse_side(side)?;
         Ok(price
             .checked_mul(side)
-            .map_or(0, |rank| self.local.size(side, rank)))
+            .map_or(0, |rank| self.books[LOCAL].size(side, rank)))
     }
 
     /// Own orders not known to be closed, row after row.
@@ -443,14 +442,16 @@ impl Engine {
         if self.finished {
             return Ok(false);
         }
+        let mut woken = NEVER;
         if self.started {
+            woken = self.now;
             self.take_sample(false);
         } else if events.len() > 0 {
             self.started = true;
-            self.now = self.exchange_time;
+            self.now = self.next[EXCHANGE];
             self.next_sample = self.now;
         }
-        let first_received = self.next_local;
+        let first_received = self.seen[LOCAL];
         let interval = self.settings.interval;
         let mut until = if interval > 0 {
             self.now + interval
@@ -460,11 +461,15 @@ impl Engine {
         loop {
             let response = self.responses.front().map_or(FOREVER, |r| r.time);
             let request = self.requests.front().map_or(FOREVER, |r| r.time);
-            let local = self.local_time.min(response);
-            let exchange = self.exchange_time.min(request);
+            // One wake at one time: answers without latency would never let it pass.
+            let wakes_after = if interval == 0 { woken } else { FOREVER };
+            self.see_events(events, response.min(request), &mut until, wakes_after);
+            // One step with all four sources: the events were let through up to a message.
+            let local = self.next[LOCAL].min(response);
+            let exchange = self.next[EXCHANGE].min(request);
             let time = local.min(exchange);
             if time > until || time == FOREVER {
-                self.received = (first_received, self.next_local);
+                self.received = (first_received, self.seen[LOCAL]);
                 self.finished = time == FOREVER;
                 if self.finished {
                     self.take_sample(true);
@@ -475,89 +480,107 @@ impl Engine {
             }
             self.now = time;
             if local <= exchange {
-                if self.local_time <= response {
-                    self.feed_in(events);
+                if self.next[LOCAL] <= response {
+                    self.see(events, LOCAL);
                 } else {
                     self.response_in()?;
                 }
-                if interval == 0 {
+                if time > wakes_after {
                     until = time;
                 }
-            } else if self.exchange_time <= request {
-                self.happen(events);
+            } else if self.next[EXCHANGE] <= request {
+                self.see(events, EXCHANGE);
             } else {
                 self.request_in();
             }
         }
     }
 
+    /// Sees the events of both clocks in front of `message`, the next one of either bus.
+    ///
+    /// Which clock is next is a coin toss to the processor, so that nothing but the choice of
+    /// memory depends on it here.
     #[inline(always)]
-    fn set_local_time(&mut self, events: Events) {
-        self.local_time = if self.next_local < events.len() {
-            events.get(self.next_local).local + self.settings.feed
-        } else {
-            FOREVER
-        };
-    }
-
-    #[inline(always)]
-    fn set_exchange_time(&mut self, events: Events) {
-        self.exchange_time = if self.next_exchange < events.len() {
-            self.happening(events).exchange
-        } else {
-            FOREVER
-        };
-    }
-
-    /// The next event at the venue.
-    #[inline(always)]
-    fn happening(&self, events: Events) -> Event {
-        events.get(match &self.order {
-            None => self.next_exchange,
-            Some(rows) => rows[self.next_exchange],
-        })
-    }
-
-    #[inline(always)]
-    fn feed_in(&mut self, events: Events) {
-        let event = events.get(self.next_local);
-        self.next_local += 1;
-        self.set_local_time(events);
-        self.local.apply(&event);
-        let (bid, ask) = (self.local.price(1), self.local.price(-1));
-        if bid > 0 && ask > 0 {
-            self.account.mid2 = bid + ask;
+    fn see_events(&mut self, events: Events, message: i64, until: &mut i64, wakes_after: i64) {
+        loop {
+            let clock = usize::from(self.next[EXCHANGE] < self.next[LOCAL]);
+            let time = self.next[clock];
+            if time >= message || time > *until {
+                return;
+            }
+            self.now = time;
+            let acted = self.see(events, clock);
+            if clock == LOCAL && time > wakes_after {
+                *until = time;
+            }
+            if acted {
+                return;
+            }
         }
+    }
+
+    #[inline(always)]
+    fn set_next(&mut self, events: Events, clock: usize) {
+        let seen = self.seen[clock];
+        self.next[clock] = if seen < events.len() {
+            let row = self.row(seen, clock);
+            events.time(row, 1 - clock) + self.delay[clock]
+        } else {
+            FOREVER
+        };
+    }
+
+    /// The row that a clock shows at a place.
+    #[inline(always)]
+    fn row(&self, place: usize, clock: usize) -> usize {
+        match &self.order {
+            Some(rows) if clock == EXCHANGE => rows[place],
+            _ => place,
+        }
+    }
+
+    /// A clock's next event; true where it met own orders.
+    #[inline(always)]
+    fn see(&mut self, events: Events, clock: usize) -> bool {
+        let event = events.get(self.row(self.seen[clock], clock));
+        self.seen[clock] += 1;
+        self.set_next(events, clock);
+        let side = i64::from(event.side);
+        let rank = side * event.price;
+        let own = &self.own[clock];
+        if event.kind == TRADE {
+            let met = own[slot(-side)].high >= -rank;
+            if met {
+                self.trade(side, event.price, event.size);
+            }
+            return met;
+        }
+        let book = &mut self.books[clock];
+        if event.kind == CLEAR {
+            book.clear(side, event.price);
+            return false;
+        }
+        let before = book.update(side, event.price, event.size);
+        let Span { low, high } = own[slot(side)];
+        let moved = (low <= rank) & (rank <= high);
+        let crossing = -book.best(side);
+        let crossed = own[slot(-side)].high >= crossing;
+        if moved {
+            self.move_queue(side, rank, before, event.size);
+        }
+        if crossed {
+            self.cross(-side, crossing);
+        }
+        moved | crossed
     }
 
     // The venue
 
-    #[inline(always)]
-    fn happen(&mut self, events: Events) {
-        let event = self.happening(events);
-        self.next_exchange += 1;
-        self.set_exchange_time(events);
-        let side = i64::from(event.side);
-        match event.kind {
-            TRADE => {
-                if !self.resting[slot(-side)].is_empty() {
-                    self.trade(side, event.price, event.size);
-                }
-            }
-            CLEAR => self.exchange.clear(side, event.price),
-            _ => {
-                let best = self.exchange.best(side);
-                let before = self.exchange.update(side, event.price, event.size);
-                for resting in &mut self.resting[slot(side)] {
-                    if resting.rank == side * event.price {
-                        let queue = &self.settings.queue;
-                        queue.depth(&mut resting.place, before, event.size);
-                    }
-                }
-                let new_best = self.exchange.best(side);
-                if new_best > best && !self.resting[slot(-side)].is_empty() {
-                    self.cross(-side, -new_best);
-                }
+    /// A level with own orders has a new size.
+    fn move_queue(&mut self, side: i64, rank: i64, before: i64, size: i64) {
+        for resting in &mut self.resting[slot(side)] {
+            if resting.rank == rank {
+                self.settings.queue.depth(&mut resting.place, before, size);
             }
         }
     }
@@ -597,6 +620,18 @@ impl Engine {
     fn put_back(&mut self, side: i64, queue: &mut Vec<Resting>) {
         queue.retain(|resting| self.orders[resting.order].state != State::Filled);
         std::mem::swap(&mut self.resting[slot(side)], queue);
+        self.set_span(side);
+    }
+
+    fn set_span(&mut self, side: i64) {
+        let queue = &self.resting[slot(side)];
+        self.own[EXCHANGE][slot(side)] = match (queue.last(), queue.first()) {
+            (Some(worst), Some(best)) => Span {
+                low: worst.rank,
+                high: best.rank,
+            },
+            _ => NO_SPAN,
+        };
     }
 
     fn fill_resting(&mut self, resting: &Resting, most: i64) {
@@ -634,7 +669,7 @@ impl Engine {
         let Order {
             side, price, kind, ..
         } = self.orders[order];
-        let opposite = self.exchange.best(-side);
+        let opposite = self.books[EXCHANGE].best(-side);
         let marketable = opposite != NOTHING && (kind == MARKET || side * price >= -opposite);
         match (marketable, kind) {
             (true, POST_ONLY) => self.close(order, State::Rejected, Reason::Crosses),
@@ -647,7 +682,7 @@ impl Engine {
     fn rest(&mut self, index: usize) {
         let order = &mut self.orders[index];
         let (side, rank) = (order.side, order.side * order.price);
-        order.ahead = self.exchange.size(side, rank);
+        order.ahead = self.books[EXCHANGE].size(side, rank);
         order.state = State::Open;
         let place = Place {
             ahead: order.ahead as f64,
@@ -657,6 +692,7 @@ impl Engine {
         let at = queue.partition_point(|resting| resting.rank >= rank);
         let order = index;
         queue.insert(at, Resting { order, rank, place });
+        self.set_span(side);
         self.respond(index, Message::Accepted);
     }
 
@@ -672,13 +708,13 @@ impl Engine {
             size,
             ..
         } = self.orders[index];
-        let mut rank = self.exchange.best(-side);
+        let mut rank = self.books[EXCHANGE].best(-side);
         let mut left = size;
         while rank != NOTHING && left > 0 && (kind == MARKET || side * price >= -rank) {
-            let taken = left.min(self.exchange.size(-side, rank));
+            let taken = left.min(self.books[EXCHANGE].size(-side, rank));
             self.fill(index, -side * rank, taken, false, 0.0);
             left -= taken;
-            rank = self.exchange.next(-side, rank);
+            rank = self.books[EXCHANGE].next(-side, rank);
         }
         if left > 0 {
             self.close(index, State::Expired, Reason::NoDepth);
@@ -686,13 +722,15 @@ impl Engine {
     }
 
     fn cancel_in(&mut self, index: usize) {
-        let queue = &mut self.resting[slot(self.orders[index].side)];
+        let side = self.orders[index].side;
+        let queue = &mut self.resting[slot(side)];
         match queue.iter().position(|resting| resting.order == index) {
             None => {
                 self.respond(index, Message::CancelRejected);
             }
             Some(at) => {
                 queue.remove(at);
+                self.set_span(side);
                 self.close(index, State::Cancelled, Reason::None);
             }
         }
@@ -784,7 +822,7 @@ impl Engine {
             self.now,
             own_bid,
             own_ask,
-            account.mid2,
+            self.books[LOCAL].mid2(),
             account.position,
             account.cash,
             account.maker_value,
@@ -817,6 +855,30 @@ impl Account {
         *traded = traded.checked_add(value)?;
         Some(())
     }
+}
+
+/// Refuses events that do not fit or are received before they happen; the rows by exchange time where
+/// that is not their order.
+fn check(events: Events, feed: i64) -> Result<Option<Vec<usize>>, Error> {
+    let mut sorted = true;
+    let (mut last, mut last_local) = (0, 0);
+    for row in 0..events.len() {
+        let event = events.get(row);
+        event.check(row, last_local)?;
+        if event.exchange > event.local + feed {
+            return Err(Error::new(
+                format!("events[{row}]"),
+                "must not be received before it happened (see align_clock)",
+            ));
+        }
+        sorted &= last <= event.exchange;
+        (last, last_local) = (event.exchange, event.local);
+    }
+    Ok((!sorted).then(|| {
+        let mut rows: Vec<usize> = (0..events.len()).collect();
+        rows.sort_by_key(|&row| events.time(row, 0));
+        rows
+    }))
 }
 
 fn refuse_side(side: i64) -> Result<(), Error> {

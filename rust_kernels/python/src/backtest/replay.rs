@@ -264,8 +264,8 @@ impl ReplayEngine {
             sample_ns,
         )?;
         let events = words(events)?;
-        let checked = Events::new(read(&events)?).map_err(refused)?;
-        let engine = Engine::new(settings, checked).map_err(refused)?;
+        let rows = Events::unchecked(read(&events)?).map_err(refused)?;
+        let engine = Engine::new(settings, rows).map_err(refused)?;
         // Its own copy: the replay reads them again later, as they were checked.
         let events = read(&events)?.to_vec();
         Ok(Self { engine, events })
@@ -274,7 +274,7 @@ impl ReplayEngine {
     /// Goes to the next wake; False, without one, once no event is left.
     fn advance(&mut self, py: Python<'_>) -> PyResult<bool> {
         let Self { engine, events } = self;
-        py.detach(|| engine.advance(Events::checked_before(events)?))
+        py.detach(|| engine.advance(Events::unchecked(events)?))
             .map_err(refused)
     }
 
