@@ -582,7 +582,7 @@ plots.lines(
     x="distance from the mid, ticks",
     y="orders per second that reach it (logarithmic)",
     caption="Rate at which market orders of one side reach a distance from the "
-    f"mid, first part of {session.name}, and the exponential law fitted in two ways.",
+    f"mid, first part of {session.name}, and the exponential law fitted twice.",
     alt="A falling curve of recorded rates and two straight lines.",
 ).update_yaxes(type="log")
 

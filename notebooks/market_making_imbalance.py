@@ -218,7 +218,7 @@ published.check("stoikov_weighted_mid", before=before, after=after)
 # | $e_n$ | `flow` | lots | {eq}`eq-ofi` |
 #
 # **Reproduced here:** the worked example. **Not reproduced:** the figures of {cite:t}`stoikov_2018`
-# and the regressions of {cite:t}`cont_kukanov_stoikov_2014`, whose data are proprietary.
+# and the regressions of {cite:t}`cont_2014`, whose data are proprietary.
 
 # %%
 n_states = max_spread * n_buckets
@@ -351,7 +351,7 @@ record(
 #
 # ## Order-flow imbalance
 #
-# The micro-price looks at the state of the book; {cite:t}`cont_kukanov_stoikov_2014` look at what
+# The micro-price looks at the state of the book; {cite:t}`cont_2014` look at what
 # happens to it. Each change of the best quotes adds to demand or supply,
 #
 # ```{math}
@@ -671,7 +671,7 @@ print(
 # ## Further reading
 #
 # - {cite:t}`stoikov_2018`: the micro-price, its theorem and its figures.
-# - {cite:t}`cont_kukanov_stoikov_2014`: order-flow imbalance and the depth as the slope.
+# - {cite:t}`cont_2014`: order-flow imbalance and the depth as the slope.
 # - {cite:t}`gould_bonart_2016`: the imbalance as a predictor of the next move, tested with care.
 # - {cite:t}`avellaneda_stoikov_2008`: the quotes that are centred here.
 
