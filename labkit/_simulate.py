@@ -426,7 +426,7 @@ class SimulatedMarket:
     ----------
     recording : Recording
         A snapshot of the book at the start, then each trade and each level changed.
-    requests : ndarray of labkit.matching.REQUEST_DTYPE
+    requests : ndarray of REQUEST_DTYPE (see `labkit.matching`)
         The orders behind it, in order of arrival; times as in the recording.
     opening : DataFrame
         The orders that rest at the start, as in `labkit.matching.Matched.book`.
