@@ -463,8 +463,9 @@ impl Engine {
             let request = self.requests.front().map_or(FOREVER, |r| r.time);
             // One wake at one time: answers without latency would never let it pass.
             let wakes_after = if interval == 0 { woken } else { FOREVER };
-            self.see_events(events, response.min(request), &mut until, wakes_after);
-            // One step with all four sources: the events were let through up to a message.
+            if self.see_events(events, response.min(request), &mut until, wakes_after) {
+                continue; // there may be new messages
+            }
             let local = self.next[LOCAL].min(response);
             let exchange = self.next[EXCHANGE].min(request);
             let time = local.min(exchange);
@@ -496,17 +497,24 @@ impl Engine {
         }
     }
 
-    /// Sees the events of both clocks in front of `message`, the next one of either bus.
+    /// Sees the events of both clocks in front of `message`, the next one of either bus; true where
+    /// it stopped after one that met own orders.
     ///
     /// Which clock is next is a coin toss to the processor, so that nothing but the choice of
     /// memory depends on it here.
     #[inline(always)]
-    fn see_events(&mut self, events: Events, message: i64, until: &mut i64, wakes_after: i64) {
+    fn see_events(
+        &mut self,
+        events: Events,
+        message: i64,
+        until: &mut i64,
+        wakes_after: i64,
+    ) -> bool {
         loop {
             let clock = usize::from(self.next[EXCHANGE] < self.next[LOCAL]);
             let time = self.next[clock];
             if time >= message || time > *until {
-                return;
+                return false;
             }
             self.now = time;
             let acted = self.see(events, clock);
@@ -514,7 +522,7 @@ impl Engine {
                 *until = time;
             }
             if acted {
-                return;
+                return true;
             }
         }
     }
