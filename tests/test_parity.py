@@ -553,3 +553,138 @@ def test_strided_pencils_are_read_by_index():
     wide = rng.normal(size=(8, 8))
     predicted, covariance = wide @ wide.T, np.eye(8) * 2
     assert_same_search("greedy_path", predicted[::2, ::2], np.asfortranarray(covariance[::2, ::2]))
+
+
+# Market making: equal to the last bit.
+
+
+def quote_tables(rng, rows, limit, gaps):
+    """Offsets and probabilities of both sides, some of them not quoted."""
+    shape = (rows, 2 * limit + 1)
+    bid, ask = rng.normal(0.5, 1.0, (2, *shape))
+    for side, edge in ((bid, -1), (ask, 0)):
+        side[rng.random(shape) < gaps] = np.nan
+        side[:, edge] = np.nan
+    probabilities = rng.choice([0.0, 0.3, 0.7, 1.0, np.nan], (2, *shape))
+    probabilities[:, rng.random(shape) < 0.7] = rng.random()
+    for side, probability in ((bid, probabilities[0]), (ask, probabilities[1])):
+        probability[np.isnan(probability) & ~np.isnan(side)] = 0.5
+    return bid, ask, *probabilities
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 20),
+    st.integers(1, 6),
+    st.booleans(),
+    st.sampled_from([0.0, 0.3]),
+    st.integers(1, 300),
+    st.integers(0, 2**64 - 1),
+)
+def test_simulate_market_making(draw, n_steps, limit, constant, gaps, n_paths, seed):
+    rng = np.random.default_rng(draw)
+    tables = quote_tables(rng, 1 if constant else n_steps, limit, gaps)
+    start = int(rng.integers(-limit, limit + 1))
+    move = float(rng.choice([0.0, 0.141, 1.0]))
+    assert_same("simulate_market_making", *tables, n_steps, start, move, n_paths, seed)
+
+
+def test_simulate_market_making_with_many_paths():
+    rng = np.random.default_rng(0)
+    tables = quote_tables(rng, 40, 9, 0.0)
+    assert_same("simulate_market_making", *tables, 40, 0, 0.1, 30_001, 5)
+    strided = [np.asfortranarray(table) for table in tables]
+    assert_same("simulate_market_making", *strided, 40, 0, 0.1, 10, 5)
+
+
+MAKER = {
+    "bid_offset": np.array([[1.0, 1.0, np.nan]]),
+    "ask_offset": np.array([[np.nan, 1.0, 1.0]]),
+    "bid_probability": np.full((1, 3), 0.5),
+    "ask_probability": np.full((1, 3), 0.5),
+    "n_steps": 4,
+    "inventory": 0,
+    "move": 0.1,
+    "n_paths": 2,
+    "seed": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("bid_offset", [[1.0, 1.0, np.nan]], TypeError, "bid_offset"),
+        ("bid_offset", np.ones(3), ValueError, "bid_offset must have shape"),
+        ("bid_offset", np.ones((1, 3)), ValueError, "bid_offset[0, 2] must be NaN"),
+        ("bid_offset", np.array([[1.0, np.inf, np.nan]]), ValueError, "bid_offset[0, 1]"),
+        ("ask_offset", np.ones((1, 3)), ValueError, "ask_offset[0, 0] must be NaN"),
+        ("ask_offset", np.full((2, 3), np.nan), ValueError, "ask_offset must have shape"),
+        ("bid_probability", np.full((1, 3), 1.1), ValueError, "bid_probability[0, 0] must be from"),
+        ("bid_probability", np.full((1, 5), 0.5), ValueError, "bid_probability must have shape"),
+        ("ask_probability", np.full((1, 3), np.nan), ValueError, "ask_probability[0, 1] must be"),
+        ("ask_probability", np.full((1, 3), -0.1), ValueError, "ask_probability[0, 1] must be"),
+        ("n_steps", 0, ValueError, "n_steps"),
+        ("n_steps", 1.0, TypeError, "n_steps"),
+        ("inventory", 2, ValueError, "inventory"),
+        ("inventory", -2, ValueError, "inventory"),
+        ("inventory", -(2**63), ValueError, "inventory"),
+        ("inventory", 2**70, ValueError, "inventory"),
+        ("inventory", 0.0, TypeError, "inventory"),
+        ("move", -1.0, ValueError, "move"),
+        ("move", np.inf, ValueError, "move"),
+        ("move", np.nan, ValueError, "move"),
+        ("move", None, TypeError, "move"),
+        ("n_paths", 0, ValueError, "n_paths"),
+        ("seed", -1, ValueError, "seed"),
+        ("seed", 2**64, ValueError, "seed"),
+        ("seed", 0.5, TypeError, "seed"),
+    ],
+)
+def test_simulate_market_making_refuses_alike(name, value, error, message):
+    for raised in both("simulate_market_making", *(MAKER | {name: value}).values()):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(message), raised
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (4, 4), (1, 2), (0, 3), (4, 0)])
+def test_market_making_tables_of_a_wrong_shape_are_refused_alike(rows, columns):
+    nothing = {name: np.full((rows, columns), np.nan) for name in list(MAKER)[:4]}
+    for raised in both("simulate_market_making", *(MAKER | nothing).values()):
+        assert type(raised) is ValueError, raised
+        assert str(raised).startswith("bid_offset must have"), raised
+
+
+def best_quotes(n):
+    return hnp.arrays(
+        np.float64, (4, n), elements=st.one_of(st.integers(1, 3).map(float), st.floats(-1e3, 1e3))
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 40).flatmap(best_quotes))
+@example(np.ones((4, 0)))
+@example(np.array([[1.0, 1, np.nan], [1, 1, 1], [1, 1, 1], [1, 1, 1]]))
+@example(np.array([[1.0, 1, 1], [1, 1, 1], [1, 1, 1], [1, -np.inf, 1]]))
+def test_order_flow_imbalance(quotes):
+    assert_same("order_flow_imbalance", *quotes)
+    assert_same("order_flow_imbalance", *np.asfortranarray(quotes))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "error", "message"),
+    [
+        (0, [1.0, 1.0], TypeError, "bid"),
+        (0, np.ones((2, 1)), ValueError, "bid must have shape"),
+        (1, np.ones(3), ValueError, "bid_size must have shape"),
+        (2, np.ones(2, int), TypeError, "ask"),
+        (3, np.ones(1), ValueError, "ask_size must have shape"),
+        (3, np.array([1.0, np.nan]), ValueError, "ask_size[1] must be finite"),
+    ],
+)
+def test_order_flow_imbalance_refuses_alike(place, value, error, message):
+    arguments = [np.ones(2) for _ in range(4)]
+    arguments[place] = value
+    for raised in both("order_flow_imbalance", *arguments):
+        assert type(raised) is error, raised
+        assert str(raised).startswith(message), raised
