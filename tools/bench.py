@@ -40,6 +40,7 @@ from rich.table import Table
 
 import labkit
 from labkit import backtest, meanrev, metrics, ou, reference
+from labkit import market_making, meanrev, ou, reference
 from labkit._backend import kernels
 from labkit.backtest import DEPTH, EVENT_DTYPE
 
@@ -1111,6 +1112,167 @@ def summaries() -> Iterator[Case]:
         agree=lambda a, b: np.allclose(a[names], b, rtol=1e-7, atol=1e-12),
         target=0.1,
     )
+# Market making
+
+
+def maker_tables(n_steps: int) -> tuple[np.ndarray, ...]:
+    """Offsets and probabilities of Avellaneda-Stoikov quotes in the market of the paper."""
+    market = market_making.Market(sigma=2.0, A=140.0, k=1.5, horizon=1.0, n_steps=n_steps)
+    quotes = market_making.AvellanedaStoikov(0.1).offsets(market, n_steps)
+    return quotes.bid, quotes.ask, *map(market.fill_probability, (quotes.bid, quotes.ask))
+
+
+def numpy_maker(tables: tuple[np.ndarray, ...], n_steps: int, n_paths: int):
+    """All paths at once, a step at a time, with NumPy's fastest generator."""
+    bids, asks, buys, sells = (np.nan_to_num(table) for table in tables)
+    spreads = np.nan_to_num(tables[0] + tables[1])
+    both = ~np.isnan(tables[0] + tables[1])
+    zero = bids.shape[1] // 2
+
+    def simulate() -> tuple[np.ndarray, ...]:
+        rng = np.random.Generator(np.random.SFC64(1))
+        at = np.full(n_paths, zero)
+        uniform = np.empty(n_paths)
+        earned, spread = np.zeros(n_paths), np.zeros(n_paths)
+        carried, quoted = np.zeros(n_paths, np.int64), np.zeros(n_paths, np.int64)
+        moves, fills = np.zeros(n_paths, np.int64), np.zeros((2, n_paths), np.int64)
+        for step in range(n_steps):
+            bought = rng.random(out=uniform) < buys[step].take(at)
+            sold = rng.random(out=uniform) < sells[step].take(at)
+            earned += bids[step].take(at) * bought
+            earned += asks[step].take(at) * sold
+            spread += spreads[step].take(at)
+            quoted += both[step].take(at)
+            fills[0] += bought
+            fills[1] += sold
+            at += bought
+            at -= sold
+            bits = np.frombuffer(rng.bytes(-(-n_paths // 8)), np.uint8)
+            direction = np.unpackbits(bits, count=n_paths).view(np.int8) * 2 - 1
+            moves += direction
+            carried += (at - zero) * direction
+        return earned + 2 * n_steps**-0.5 * carried, at - zero, moves, spread / quoted, fills.T
+
+    return simulate
+
+
+def numba_maker(numba: ModuleType, tables: tuple[np.ndarray, ...], n_steps: int, n_paths: int):
+    """One path after the other, without branches where numba makes none."""
+
+    @numba.njit
+    def walk(bids, asks, buys, sells, n_steps, n_paths, move):
+        np.random.seed(1)  # noqa: NPY002 (numba's own generator)
+        zero = bids.shape[1] // 2
+        profit, spread = np.empty(n_paths), np.empty(n_paths)
+        held, moves = np.empty(n_paths, np.int64), np.empty(n_paths, np.int64)
+        fills = np.zeros((n_paths, 2), np.int64)
+        for path in range(n_paths):
+            at, carried, moved, quoted, earned, width = zero, 0, 0, 0, 0.0, 0.0
+            for step in range(n_steps):
+                bid, ask = bids[step, at], asks[step, at]
+                bought = np.random.random() < buys[step, at]  # noqa: NPY002
+                sold = np.random.random() < sells[step, at]  # noqa: NPY002
+                if not math.isnan(bid + ask):
+                    width += bid + ask
+                    quoted += 1
+                if bought:
+                    earned += bid
+                    fills[path, 0] += 1
+                    at += 1
+                if sold:
+                    earned += ask
+                    fills[path, 1] += 1
+                    at -= 1
+                direction = 1 if np.random.random() < 0.5 else -1  # noqa: NPY002
+                moved += direction
+                carried += (at - zero) * direction
+            profit[path] = earned + move * carried
+            held[path], moves[path], spread[path] = at - zero, moved, width / quoted
+        return profit, held, moves, spread, fills
+
+    move = 2 * n_steps**-0.5
+    return lambda: walk(*tables, n_steps, n_paths, move)
+
+
+def same_law(a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]) -> bool:
+    """Means and standard deviations within five standard errors, of results on other numbers."""
+    for ours, theirs in zip(a, b, strict=True):
+        n, std = len(ours), ours.std(axis=0)
+        shift = np.abs(ours.mean(axis=0) - theirs.mean(axis=0))
+        spread = np.abs(std - theirs.std(axis=0))
+        if (shift > 5 * std * math.sqrt(2 / n) + 1e-9).any():
+            return False
+        if (spread > 5 * std * math.sqrt(2 / n) + 1e-9).any():
+            return False
+    return True
+
+
+@topic
+def market_maker() -> Iterator[Case]:
+    n_steps, n_paths = 200, 100_000
+    tables = maker_tables(n_steps)
+    peers = {
+        "NumPy, all paths at once": (numpy_maker(tables, n_steps, n_paths), 0.2),
+        "numba, path by path": (
+            using("numba", lambda m: numba_maker(m, tables, n_steps, n_paths)),
+            0.5,
+        ),
+    }
+    for peer, (theirs, target) in peers.items():
+        yield Case(
+            kernel="market-making paths",
+            workload=f"{n_paths:,} paths of {n_steps} steps, Avellaneda-Stoikov quotes",
+            peer=peer,
+            ours=lambda: kernels.simulate_market_making(
+                *tables, n_steps, 0, 2 * n_steps**-0.5, n_paths, 1
+            ),
+            theirs=theirs,
+            agree=same_law,
+            target=target,
+        )
+
+
+def best_quotes(n: int) -> tuple[np.ndarray, ...]:
+    """Bid, its size, ask and its size; one of the prices moves in one row of four."""
+    rng = np.random.default_rng(n)
+    bid = 10_000 + rng.choice([-1.0, 0, 0, 0, 0, 0, 0, 1], n).cumsum()
+    ask = bid + rng.choice([1.0, 1, 1, 1, 1, 1, 1, 2], n)
+    bid_size, ask_size = rng.integers(1, 100, (2, n)).astype(float)
+    return bid, bid_size, ask, ask_size
+
+
+def numba_flow(numba: ModuleType, quotes: tuple[np.ndarray, ...]):
+    @numba.njit
+    def flow(bid, bid_size, ask, ask_size):
+        out = np.empty(len(bid) - 1)
+        for i in range(len(out)):
+            demand = bid_size[i + 1] if bid[i + 1] >= bid[i] else 0.0
+            demand -= bid_size[i] if bid[i + 1] <= bid[i] else 0.0
+            supply = ask_size[i + 1] if ask[i + 1] <= ask[i] else 0.0
+            supply -= ask_size[i] if ask[i + 1] >= ask[i] else 0.0
+            out[i] = demand - supply
+        return out
+
+    return lambda: flow(*quotes)
+
+
+@topic
+def flow_imbalance() -> Iterator[Case]:
+    n = 1_000_000
+    quotes = best_quotes(n)
+    for peer, theirs in (
+        ("labkit.reference", lambda: reference.order_flow_imbalance(*quotes)),
+        ("numba (no check of input)", using("numba", lambda m: numba_flow(m, quotes))),
+    ):
+        yield Case(
+            kernel="order-flow imbalance",
+            workload=f"{n:,} rows of best quotes",
+            peer=peer,
+            ours=lambda: kernels.order_flow_imbalance(*quotes),
+            theirs=theirs,
+            agree=np.array_equal,
+            target=1.0,
+        )
 
 
 # Report

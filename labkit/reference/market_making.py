@@ -135,15 +135,14 @@ def simulate_market_making(
         An argument is not what is said above.
     """
     n_steps = _checks.count("n_steps", n_steps, 1)
-    bid_offset, bid_probability = _quotes(
-        "bid", bid_offset, bid_probability, ("n_steps", "2 * max_inventory + 1")
-    )
-    rows, columns = bid_offset.shape
+    shape = ("n_steps", "2 * max_inventory + 1")
+    rows, columns = _checks.array("bid_offset", bid_offset, np.float64, shape).shape
     if rows not in (1, n_steps) or columns % 2 == 0:
         raise ValueError(
             f"bid_offset must have 1 or n_steps = {n_steps} rows and an odd number of columns, "
             f"got {bid_offset.shape}"
         )
+    bid_offset, bid_probability = _quotes("bid", bid_offset, bid_probability, (rows, columns))
     ask_offset, ask_probability = _quotes("ask", ask_offset, ask_probability, (rows, columns))
     limit = columns // 2
     start = _start(inventory, limit)

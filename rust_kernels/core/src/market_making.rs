@@ -23,8 +23,16 @@ const STEPS: usize = 2 * WORDS;
 /// Of that many equally likely numbers, a half word holds one above its lowest bit.
 const GRID: f64 = (1_u64 << 31) as f64;
 
-/// What may be filled in a step: nothing, the ask, the bid or both, and how it moves the inventory.
-const CHANGE: [isize; 4] = [0, -1, 1, 0];
+/// What may be filled in a step (nothing, the ask, the bid or both), as what it adds to a `Lane`:
+/// to the column the change of the inventory, and its place here to the sum of places.
+const FILLED: [u64; 4] = [0, PLACE - 1, 2 * PLACE + 1, 3 * PLACE];
+
+/// Units of the counters that a `Lane` holds above its column. None exceeds a byte in a block.
+const PLACE: u64 = 1 << 32;
+const QUOTED: u64 = 1 << 40;
+
+/// Rows of quotes that are looked at while they are near.
+const ROWS: usize = 512;
 
 /// Quotes of each step (or, with one row, of all steps) and each inventory, lowest first.
 #[derive(Debug, Clone, Copy)]
@@ -62,9 +70,9 @@ pub struct Outcome {
 struct Entry {
     /// Below how many of the numbers both are filled; both or the bid; anything.
     below: [u32; 3],
-    /// One where both sides are quoted.
-    quoted: u32,
-    /// What the fills of `CHANGE` earn.
+    /// `QUOTED` where both sides are quoted.
+    quoted: u64,
+    /// What the fills of `FILLED` earn.
     gain: [f64; 4],
     /// Zero where not both sides are quoted.
     spread: f64,
@@ -74,22 +82,31 @@ struct Entry {
 #[derive(Debug, Clone, Copy)]
 struct Path {
     /// Inventory as a column of the table.
-    at: usize,
-    ups: u64,
+    at: u32,
+    ups: u32,
+    /// Sum of the places in `FILLED`.
+    places: i64,
+    quoted: u32,
     /// Sum of the column times the direction of the move that it was held through.
     carried: i64,
-    /// Sum of the places in `CHANGE`.
-    changes: i64,
-    quoted: u64,
     earned: f64,
     spread: f64,
 }
 
-impl Path {
+/// A path within a block of steps, in as few registers as can be.
+#[derive(Debug, Clone, Copy)]
+struct Lane {
+    /// The column, and above it the sum of places and the number of quoted steps.
+    state: u64,
+    earned: f64,
+    spread: f64,
+}
+
+impl Lane {
+    /// Takes a step and returns the column after it.
     #[inline(always)]
-    fn step(&mut self, row: &[Entry], half_word: u32) {
-        let entry = &row[self.at];
-        let number = half_word >> 1;
+    fn step(&mut self, row: &[Entry], number: u32) -> u32 {
+        let entry = &row[self.state as u32 as usize];
         let filled: usize = entry
             .below
             .iter()
@@ -97,13 +114,12 @@ impl Path {
             .sum();
         self.earned += entry.gain[filled & 3];
         self.spread += entry.spread;
-        self.quoted += u64::from(entry.quoted);
-        self.changes += filled as i64;
-        // The limits are not quoted, so that this stays a column.
-        self.at = self.at.wrapping_add_signed(CHANGE[filled & 3]);
-        let up = u64::from(half_word & 1);
-        self.ups += up;
-        self.carried += self.at as i64 * (2 * up as i64 - 1);
+        // The limits are not quoted, so that the low half stays a column.
+        self.state = self
+            .state
+            .wrapping_add(entry.quoted)
+            .wrapping_add(FILLED[filled & 3]);
+        self.state as u32
     }
 }
 
@@ -164,11 +180,14 @@ pub fn simulate_market_making(
                 path.earned + move_size * carried as f64
             })
             .collect(),
-        inventory: paths.iter().map(|path| path.at as i64 - limit).collect(),
+        inventory: paths
+            .iter()
+            .map(|path| i64::from(path.at) - limit)
+            .collect(),
         moves: paths.iter().map(|path| walk.moves(path)).collect(),
         spread: paths
             .iter()
-            .map(|path| path.spread / path.quoted as f64)
+            .map(|path| path.spread / f64::from(path.quoted))
             .collect(),
         fills: paths.iter().flat_map(|path| walk.fills(path)).collect(),
     })
@@ -187,10 +206,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn at_start(&self) -> Path {
         Path {
-            at: (self.inventory + self.limit) as usize,
+            at: (self.inventory + self.limit) as u32,
             ups: 0,
             carried: 0,
-            changes: 0,
+            places: 0,
             quoted: 0,
             earned: 0.0,
             spread: 0.0,
@@ -199,16 +218,16 @@ impl Walk<'_> {
 
     /// Moves up less moves down.
     fn moves(&self, path: &Path) -> i64 {
-        2 * path.ups as i64 - self.n_steps as i64
+        2 * i64::from(path.ups) - self.n_steps as i64
     }
 
-    /// Fills of bids and of asks, from how the inventory changed and from all places in `CHANGE`.
+    /// Fills of bids and of asks, from how the inventory changed and from all places in `FILLED`.
     ///
     /// Asks alone count one, bids alone two and both three, so that twice the sum less the change
     /// is three times the fills.
     fn fills(&self, path: &Path) -> [i64; 2] {
-        let change = path.at as i64 - self.limit - self.inventory;
-        let fills = (2 * path.changes - change) / 3;
+        let change = i64::from(path.at) - self.limit - self.inventory;
+        let fills = (2 * path.places - change) / 3;
         [(fills + change) / 2, (fills - change) / 2]
     }
 
@@ -249,16 +268,44 @@ impl Walk<'_> {
         paths: &[Path; N],
         rows: &[&[Entry]],
     ) -> [Path; N] {
-        let mut paths = *paths;
         let words: [[u64; WORDS]; N] = std::array::from_fn(|lane| {
             philox::block(self.seed, (first + lane) as u64, block as u64)
         });
-        for (half, row) in rows.iter().enumerate() {
-            for (path, words) in paths.iter_mut().zip(&words) {
-                path.step(row, (words[half / 2] >> (32 * (half % 2))) as u32);
+        let mut lanes = paths.map(|path| Lane {
+            state: u64::from(path.at),
+            earned: path.earned,
+            spread: path.spread,
+        });
+        let mut halves = [[0; N]; STEPS];
+        for (half, numbers) in halves.iter_mut().enumerate() {
+            *numbers =
+                std::array::from_fn(|lane| (words[lane][half / 2] >> (32 * (half % 2))) as u32);
+        }
+        let numbers = halves.map(|halves| halves.map(|half| half >> 1));
+        let mut columns = [[0; N]; STEPS];
+        for ((row, numbers), columns) in rows.iter().zip(&numbers).zip(&mut columns) {
+            for ((lane, &number), column) in lanes.iter_mut().zip(numbers).zip(columns) {
+                *column = lane.step(row, number);
             }
         }
-        paths
+        std::array::from_fn(|n| {
+            let (lane, path) = (&lanes[n], &paths[n]);
+            let (mut ups, mut carried) = (0, 0);
+            for (halves, columns) in halves.iter().zip(&columns).take(rows.len()) {
+                let up = halves[n] & 1;
+                ups += up;
+                carried += i64::from(columns[n]) * (2 * i64::from(up) - 1);
+            }
+            Path {
+                at: lane.state as u32,
+                ups: path.ups + ups,
+                places: path.places + (lane.state / PLACE % (QUOTED / PLACE)) as i64,
+                quoted: path.quoted + (lane.state / QUOTED) as u32,
+                carried: path.carried + carried,
+                earned: lane.earned,
+                spread: lane.spread,
+            }
+        })
     }
 }
 
@@ -295,7 +342,7 @@ fn entry(((bid, buys), (ask, sells)): ((f64, f64), (f64, f64))) -> Entry {
     let below = [both, buys, buys + sells - both];
     Entry {
         below: below.map(|probability| (probability * GRID).round_ties_even() as u32),
-        quoted: u32::from(quoted),
+        quoted: if quoted { QUOTED } else { 0 },
         gain: [0.0, earned(ask), earned(bid), earned(bid) + earned(ask)],
         spread: earned(bid + ask),
     }
@@ -343,32 +390,60 @@ pub fn order_flow_imbalance(
     if bid.is_empty() {
         return Err(Error::new("bid", "must have at least one row"));
     }
-    for (name, values) in [
+    let named = [
         ("bid", bid),
         ("bid_size", bid_size),
         ("ask", ask),
         ("ask_size", ask_size),
-    ] {
-        if values.len() != bid.len() {
-            let problem = format!("must have {} rows, as bid, got {}", bid.len(), values.len());
-            return Err(Error::new(name, problem));
-        }
-        if !values.iter().all(|value| value.is_finite()) {
-            let row = values.iter().position(|value| !value.is_finite());
-            let row = row.unwrap_or(0);
+    ];
+    if let Some((name, values)) = named.iter().find(|(_, v)| v.len() != bid.len()) {
+        let problem = format!("must have {} rows, as bid, got {}", bid.len(), values.len());
+        return Err(Error::new(name, problem));
+    }
+    let count = bid.len() - 1;
+    let mut result = Vec::with_capacity(count);
+    let mut near = [0.0; ROWS];
+    let mut finite = true;
+    let arch = pulp::Arch::new();
+    for first in (0..count).step_by(ROWS) {
+        let out = &mut near[..ROWS.min(count - first)];
+        let quotes = named.map(|(_, values)| &values[first..=first + out.len()]);
+        finite &= arch.dispatch(
+            #[inline(always)]
+            || flow_into(out, quotes),
+        );
+        result.extend_from_slice(out);
+    }
+    // A result of one row has looked at none.
+    if finite && bid.len() > 1 {
+        return Ok(result);
+    }
+    for (name, values) in named {
+        if let Some(row) = values.iter().position(|value| !value.is_finite()) {
             let problem = format!("must be finite, got {}", values[row]);
             return Err(Error::new(format!("{name}[{row}]"), problem));
         }
     }
+    Ok(result)
+}
+
+/// Order-flow imbalance of a few rows, one more than results; false where a value is not finite.
+#[inline(always)]
+fn flow_into(out: &mut [f64], quotes: [&[f64]; 4]) -> bool {
+    let n = out.len();
+    // Without a way out of the loop, so that it is done in vectors.
+    let finite = quotes.map(|values| {
+        let count = values.iter().map(|value| u64::from(value.is_finite()));
+        count.sum::<u64>() == values.len() as u64
+    });
+    let [bid, bid_size, ask, ask_size] = quotes.map(|values| (&values[..n], &values[1..][..n]));
     let when = |condition: bool, size: f64| if condition { size } else { 0.0 };
-    let quotes = bid.windows(2).zip(ask.windows(2));
-    let sizes = bid_size.windows(2).zip(ask_size.windows(2));
-    Ok(quotes
-        .zip(sizes)
-        .map(|((bid, ask), (bid_size, ask_size))| {
-            let demand = when(bid[1] >= bid[0], bid_size[1]) - when(bid[1] <= bid[0], bid_size[0]);
-            let supply = when(ask[1] <= ask[0], ask_size[1]) - when(ask[1] >= ask[0], ask_size[0]);
-            demand - supply
-        })
-        .collect())
+    for i in 0..n {
+        let demand =
+            when(bid.1[i] >= bid.0[i], bid_size.1[i]) - when(bid.1[i] <= bid.0[i], bid_size.0[i]);
+        let supply =
+            when(ask.1[i] <= ask.0[i], ask_size.1[i]) - when(ask.1[i] >= ask.0[i], ask_size.0[i]);
+        out[i] = demand - supply;
+    }
+    finite.iter().all(|&finite| finite)
 }
