@@ -39,8 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import backtest, meanrev, metrics, ou, reference
-from labkit import market_making, meanrev, ou, reference
+from labkit import backtest, market_making, meanrev, metrics, ou, reference
 from labkit._backend import kernels
 from labkit.backtest import DEPTH, EVENT_DTYPE
 
@@ -1112,6 +1111,8 @@ def summaries() -> Iterator[Case]:
         agree=lambda a, b: np.allclose(a[names], b, rtol=1e-7, atol=1e-12),
         target=0.1,
     )
+
+
 # Market making
 
 
