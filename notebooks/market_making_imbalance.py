@@ -22,8 +22,8 @@
 # a market maker quote around the micro-price instead of the mid, on the same session and with the
 # same latency, queue and fees.
 #
-# **You will learn** that a signal can be true, strong and worthless at once: what it foretells is
-# less than the distance at which one can trade.
+# **You will learn** to tell a signal that is true from one that pays: what it foretells, against the
+# distance and the fee at which one can trade.
 #
 # **You need** Markov chains, least squares, and the chapter on market making for the quotes and the
 # replay. The chapter runs without a network on a simulated session; a real recording is one
@@ -341,6 +341,8 @@ record(
     hit_rate=float(hit.mean()),
     typical_signal=float(np.abs(estimates["micro-price"] - mid)[~fitted].mean()),
     typical_spread=float(spread[~fitted].mean()),
+    half_spread=float(spread[~fitted].mean() / 2),
+    fee_ticks=float(maker_fee_bp * 1e-4 * mid[~fitted].mean()),
 )
 
 # %% [markdown]
@@ -403,7 +405,7 @@ for name, x, y in (
 regressions = pd.DataFrame(
     regressions, index=["ticks per lot", "s.e.", "t", "R squared"]
 ).T
-regressions.map(lambda value: float(f"{value:.4g}"))
+regressions.map(lambda value: f"{value:.4g}")
 
 # %%
 slope, r2 = regressions.loc[
@@ -595,11 +597,12 @@ plots.lines(
 )
 
 # %% [markdown]
-# **Spread, queue and capacity.** The adjustment is a fraction of the spread where the spread is one
-# tick, and nobody can act on it alone: a taker pays half the spread and the fee, and a maker who
-# moves a quote by less than a tick does not move it. What it can do is to say when *not* to quote.
-# The replay puts every order at the end of its queue and lets only trades move it up; sizes are small
-# against the market's.
+# **Spread, fee, queue and capacity.** The micro-price is {glue:text}`typical_signal:.2f` ticks from
+# the mid on average. Half the spread is {glue:text}`half_spread:.2f` ticks and the maker's fee
+# {glue:text}`fee_ticks:.2f`: a taker would have to pay both, the fee at the taker's rate, to act on
+# the signal alone, and a maker who moves a quote by less than a tick does not move it. The replay
+# puts every order at the end of its queue and lets only trades move it up; sizes are small against
+# the market's.
 #
 # **Out of sample and number of trials.** The micro-price, the intensity and the volatility were
 # fitted on the first part and used on the second. Buckets and spreads were not searched over. One

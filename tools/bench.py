@@ -1233,7 +1233,7 @@ def market_maker() -> Iterator[Case]:
         )
 
 
-def best_quotes(n: int) -> tuple[np.ndarray, ...]:
+def moving_quotes(n: int) -> tuple[np.ndarray, ...]:
     """Bid, its size, ask and its size; one of the prices moves in one row of four."""
     rng = np.random.default_rng(n)
     bid = 10_000 + rng.choice([-1.0, 0, 0, 0, 0, 0, 0, 1], n).cumsum()
@@ -1260,7 +1260,7 @@ def numba_flow(numba: ModuleType, quotes: tuple[np.ndarray, ...]):
 @topic
 def flow_imbalance() -> Iterator[Case]:
     n = 1_000_000
-    quotes = best_quotes(n)
+    quotes = moving_quotes(n)
     for peer, theirs in (
         ("labkit.reference", lambda: reference.order_flow_imbalance(*quotes)),
         ("numba (no check of input)", using("numba", lambda m: numba_flow(m, quotes))),
