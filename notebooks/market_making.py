@@ -70,18 +70,21 @@ latency_ms = 5.0  # from us to the venue, and from the venue to us, ms each
 maker_fee_bp = 0.1  # fee on a passive fill, bp of its value
 
 # %%
-if n_paths < 100 or not 0 <= seed < 2**64:
-    raise ValueError(
-        f"n_paths must be at least 100, seed not negative, got {n_paths}"
-    )
+for name in ("n_paths", "seed", "max_inventory", "order_lots"):
+    if not isinstance(globals()[name], int):
+        raise ValueError(f"{name} must be an integer, got {globals()[name]}")
+if n_paths < 1_000 or not 0 <= seed < 2**64:
+    raise ValueError("n_paths must be at least 1000, seed not negative")
 if not 0.1 <= calibration_share <= 0.9:
     raise ValueError(
         f"calibration_share must be in [0.1, 0.9], got {calibration_share}"
     )
 if not 0 < risk_aversion <= 10 or max_inventory < 1 or order_lots < 1:
     raise ValueError("risk_aversion, max_inventory and order_lots must be positive")
-if interval_ms <= 0 or min(feed_latency_ms, latency_ms) < 0:
-    raise ValueError("interval_ms must be positive, latencies not negative")
+if not (1 <= interval_ms <= 1e5 and 0 <= feed_latency_ms <= 1e4):
+    raise ValueError("interval_ms must be in [1, 1e5], feed_latency_ms in [0, 1e4]")
+if not 0 <= latency_ms <= 1e4:
+    raise ValueError(f"latency_ms must be in [0, 1e4], got {latency_ms}")
 if not -100 < maker_fee_bp < 100:
     raise ValueError(f"maker_fee_bp must be within 100, got {maker_fee_bp}")
 record(dataset=dataset, latency_ms=latency_ms, maker_fee_bp=maker_fee_bp)
@@ -125,7 +128,8 @@ record(dataset=dataset, latency_ms=latency_ms, maker_fee_bp=maker_fee_bp)
 # the loss of value that one unit more brings, and on top of it what a monopolist facing demand
 # $e^{-k\delta}$ would take, $1/k$ as $\gamma \to 0$. Holding $q$ to the end without trading is worth
 # $\theta_q = -\tfrac12\gamma\sigma^2 q^2 (T - t)$, and Avellaneda and Stoikov's approximation, of
-# first order in the fills, puts that into {eq}`eq-first-order`. The two quotes then lie
+# second order in $q$ with the terms of the arrivals linearised, leads to that in
+# {eq}`eq-first-order`. The two quotes then lie
 # symmetrically around a *reservation price* $r$,
 #
 # ```{math}
@@ -255,9 +259,9 @@ print(f"simulate takes {seconds[0] / seconds[1]:.3f} of the time by hand")
 # %% [markdown]
 # The paper prints means and standard deviations of 1,000 runs: figures with a sampling error of
 # their own, which the tolerances of the ledger take in (3.5 standard errors of 1,000 runs and half
-# a unit of the last digit, and 3.5 of ours). The average spread is not random. It is $3.02$ at
-# $\gamma = 1$ only if the time left averages exactly one half: quotes are set for the middle of a
-# step.
+# a unit of the last digit, and 3.5 of ours). The average spread is not random. It prints as $3.02$
+# at $\gamma = 1$ if quotes are set for the middle of a step, so that the time left averages one
+# half; for its beginning it would be $3.03$.
 
 # %%
 DRAWS = {"n_paths": n_paths, "seed": seed}
@@ -502,7 +506,7 @@ record(
 # ```{admonition} What was known when
 # :class: note
 # The first part of the session calibrates the model, the rest is traded; nothing is estimated from
-# the part that is traded. The strategy sees the book as *received*, and its orders reach the venue
+# the part that is traded, but for the one constant that aligns the clocks. The strategy sees the book as *received*, and its orders reach the venue
 # later than they are sent. A test shuffles the events after a time and checks that no quote and no
 # fill before it changes.
 # ```
@@ -654,7 +658,7 @@ record(
 # %%
 gamma = risk_aversion * k
 optimal = mm.glft_quotes(max_inventory, gamma=gamma, sigma=sigma, A=A, k=k)
-mid_price = float(mids.mean())
+mid_price = float(mids[mids.index < split_ns].mean())  # known when trading begins
 fee_ticks = maker_fee_bp * 1e-4 * mid_price
 
 
@@ -687,9 +691,12 @@ def trade(offsets, *, widen=0.0, delay_ms=latency_ms, queue=None, fee_bp=0.0):
 # %%
 result = trade(optimal, fee_bp=maker_fee_bp)
 accounts = result.series.dropna(subset="mid")  # from the first whole book on
-value_of_position = accounts["position"] * accounts["mid"]
-identity = accounts["cash"] + value_of_position - accounts["fees"]
-np.testing.assert_allclose(identity, accounts["equity"], rtol=0, atol=1e-9)
+fills = result.fills
+assert result.cash_units == -(fills["side"] * fills["ticks"] * fills["lots"]).sum()
+position = (fills["side"] * fills["size"]).sum()
+cash = -(fills["side"] * fills["price"] * fills["size"]).sum()
+worth = cash + position * accounts["mid"].iloc[-1] - fills["fee"].sum()
+np.testing.assert_allclose(worth, result.final_equity, rtol=1e-9, atol=1e-9)
 order_size = order_lots * instrument.lot_size
 assert accounts["position"].abs().max() <= max_inventory * order_size * (1 + 1e-12)
 
@@ -777,7 +784,8 @@ def summary(replayed):
     """Fills, profit with its standard error, per order and in basis points."""
     series = replayed.equity / UNIT
     series = series[series.index >= pd.Timestamp(split_ns, tz="UTC")]
-    blocks = series.resample(f"{BLOCK_S:g}s").last().ffill().diff().dropna()
+    levels = series.resample(f"{BLOCK_S:g}s").last().ffill()
+    blocks = levels.diff().fillna(levels.iloc[0])
     fills = replayed.fills["lots"].sum() / order_lots
     profit = series.iloc[-1]
     error = blocks.std() * np.sqrt(len(blocks))
@@ -841,20 +849,28 @@ HORIZONS_S = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 def markouts(fills):
     """Moves of the mid in our favour after each fill, ticks, a column a horizon."""
     at, side = fills["exchange_ns"].to_numpy(), fills["side"].to_numpy()
-    return pd.DataFrame(
-        {
-            after: side * (mid_at(at + round(after * SECOND)) - mid_at(at))
-            for after in HORIZONS_S
-        }
-    )
+    moves = {}
+    for after in HORIZONS_S:
+        then = at + round(after * SECOND)
+        seen = np.where(then <= closed_ns, mid_at(then), np.nan)
+        moves[after] = side * (seen - mid_at(at))
+    return pd.DataFrame(moves)
 
 
+def clustered_errors(moves, at):
+    """Standard errors of the means, by blocks of time."""
+    block = ((at - split_ns) / (BLOCK_S * SECOND)).astype(int)
+    off = (moves - moves.mean()).groupby(block.to_numpy()).sum()
+    return np.sqrt((off**2).sum()) / moves.count()
+
+
+# %%
 fills = stages["with the delay"].fills
 moved = markouts(fills)
 distance = fills["side"] * (
     mid_at(fills["exchange_ns"].to_numpy()) - fills["ticks"]
 )
-errors = moved.std() / np.sqrt(len(moved))
+errors = clustered_errors(moved, fills["exchange_ns"])
 kept = pd.DataFrame({"mid in our favour": moved.mean()})
 plots.lines(
     kept,
@@ -898,7 +914,7 @@ record(
 # ## Does it survive?
 #
 # **Latency and risk aversion.** The profit per order before fees over a grid of both. Each point is
-# a replay; they share one session, and their differences are smaller than their standard errors.
+# a replay of one and the same session, with the standard error that the caption gives.
 
 # %%
 SHARES = np.array([0.002, 0.01, 0.05, 0.2, 1.0])  # gamma / k
@@ -992,8 +1008,7 @@ print(
 
 # %% [markdown]
 # **2. Extend.** Post-only orders never pay the taker's fee, but at the end the inventory is still
-# there. What does it cost to sell it into the book at the last quotes, at a taker fee of twice the
-# maker's?
+# there. What does it cost to close it at the last quotes, at a taker fee of twice the maker's?
 
 # %% tags=["hide-input"]
 last, position = book.iloc[-1], accounts["position"].iloc[-1]
