@@ -129,7 +129,7 @@ class MicroPriceModel:
     its mid (matrix Q of probabilities between states) or changes it (matrix T; r is the mean change
     of the mid from each state). The expected change of the mid when it next changes is
     ``G1 = (1 - Q)^-1 r``, that to the time after ``B G1`` with ``B = (1 - Q)^-1 T``, and the
-    micro-price is the mid and the adjustment
+    micro-price is the mid and the adjustment::
 
         G* = G1 + B G1 + B^2 G1 + ...
 

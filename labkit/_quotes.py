@@ -241,11 +241,11 @@ def glft_quotes(
     The model of Avellaneda and Stoikov, solved exactly ("Dealing with the inventory risk",
     Mathematics and Financial Economics 7 (2013) 477-507). With ``alpha = k gamma sigma**2 / 2`` and
     ``eta = A (1 + gamma / k)**-(1 + k / gamma)``, the value of holding q at t is
-    ``-exp(-gamma (cash + q mid)) v_q(t)**(-gamma / k)``, where
+    ``-exp(-gamma (cash + q mid)) v_q(t)**(-gamma / k)``, where::
 
         v_q' = alpha q**2 v_q - eta (v_{q-1} + v_{q+1}),   v_q(T) = 1,   |q| <= max_inventory,
 
-    and the quotes are
+    and the quotes are::
 
         bid offset = log(v_q / v_{q+1}) / k + log(1 + gamma / k) / gamma
         ask offset = log(v_q / v_{q-1}) / k + log(1 + gamma / k) / gamma.

