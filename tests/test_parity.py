@@ -556,7 +556,6 @@ def test_strided_pencils_are_read_by_index():
     assert_same_search("greedy_path", predicted[::2, ::2], np.asfortranarray(covariance[::2, ::2]))
 
 
-
 # Bar backtests and their figures: equal accounts, sums to rounding.
 
 
@@ -808,8 +807,6 @@ def test_bad_returns_are_refused_alike(name, arguments, error, message):
         assert str(raised).startswith(message), raised
 
 
-
-
 # Matching: everything equal to the last bit.
 
 NO_ORDERS = [np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64)]
@@ -1041,8 +1038,6 @@ def test_a_market_without_any_rate_stands_still():
     assert rust[0][0].tolist() == [1, 2, 3, 4] and len(rust[1][0]) == 0
 
 
-
-
 # Market making: equal to the last bit.
 
 
@@ -1176,8 +1171,6 @@ def test_order_flow_imbalance_refuses_alike(place, value, error, message):
     for raised in both("order_flow_imbalance", *arguments):
         assert type(raised) is error, raised
         assert str(raised).startswith(message), raised
-
-
 
 
 # Replay

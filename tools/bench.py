@@ -1261,10 +1261,6 @@ def numba_flow(numba: ModuleType, quotes: tuple[np.ndarray, ...]):
 def flow_imbalance() -> Iterator[Case]:
     n = 1_000_000
     quotes = moving_quotes(n)
-    for peer, theirs in (
-        ("labkit.reference", lambda: reference.order_flow_imbalance(*quotes)),
-        ("numba (no check of input)", using("numba", lambda m: numba_flow(m, quotes))),
-    quotes = best_quotes(n)
     for peer, theirs, target in (
         ("labkit.reference", lambda: reference.order_flow_imbalance(*quotes), 0.5),
         ("numba (no check of input)", using("numba", lambda m: numba_flow(m, quotes)), None),
