@@ -189,9 +189,10 @@ def zero_intelligence_flow(
     tuple[NDArray[np.int64], NDArray[np.int64]],
 ]: ...
 
+@final
 class ReplayEngine:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         events: NDArray[np.void],
         feed_ns: SupportsIndex,
         entry: NDArray[np.int64],
@@ -203,7 +204,7 @@ class ReplayEngine:
         partial_fills: bool,
         interval_ns: SupportsIndex,
         sample_ns: SupportsIndex,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def time_ns(self) -> int: ...
     @property
