@@ -590,7 +590,8 @@ def replay(
     expires, as the replayed book would offer it the same lots again. A post-only order that would
     take is rejected. A cancellation that arrives after the end of its order is rejected.
 
-    Recorded events do not react to the orders: replay sizes small against the market's.
+    Recorded events do not react to the orders: replay sizes small against the market's. Orders that
+    take one after the other meet the same lots again until the recording changes them.
 
     Parameters
     ----------
@@ -598,8 +599,9 @@ def replay(
     strategy : InventoryQuoter or callable
         A callable gets a `State` at each wake and returns `Submit` and `Cancel` actions, or None.
         It is called every `interval_ns` after the first event, or, where that is None, whenever
-        events or responses have been received; once at one time, and never after the last event.
-        An exception in it ends the replay.
+        events or responses have been received; once at one time, and not once the last event has
+        been received. What is under way then still arrives and meets the last book. An exception
+        in it ends the replay.
     latency : ConstantLatency, RecordedLatency or FeedLatency
     queue : RiskAverseQueue or ProbabilityQueue
     fees : Fees

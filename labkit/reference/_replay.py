@@ -248,17 +248,15 @@ class Queue:
                 share = self.behind(front, back)
                 overshoot = min(back - share * left, 0.0)
                 resting.ahead = front - (1.0 - share) * left + overshoot
-        resting.ahead = min(resting.ahead, float(size))
+        resting.ahead = max(min(resting.ahead, float(size)), 0.0)
 
     def trade(self, resting: Resting, size: int, left: int) -> int:
         """A trade, `left` of it behind own orders in front; the lots that reach this one."""
         resting.ahead -= float(left)
         resting.traded += size
-        reached = math.floor(-resting.ahead + 0.5)
-        if reached <= 0:
-            return 0
-        resting.ahead = 0.0
-        return reached
+        reached = math.floor(0.5 - resting.ahead)
+        resting.ahead = max(resting.ahead, 0.0)
+        return max(reached, 0)
 
 
 # The engine
@@ -338,8 +336,8 @@ class ReplayEngine:
     """A replay that stops at each wake for a strategy to act.
 
     `advance` goes to the next wake, every `interval_ns` after the first event at the venue, or,
-    where that is 0, whenever feed or responses have come in; it returns False, and gives no wake,
-    once no event is left. In between `submit` and `cancel` send requests.
+    where that is 0, whenever feed or responses have come in; once no event is left on either clock
+    it brings what is under way to its end and returns False, without a wake. In between `submit` and `cancel` send requests.
 
     Parameters
     ----------
@@ -511,7 +509,10 @@ class ReplayEngine:
     # Time
 
     def advance(self) -> bool:
-        """Go to the next wake; False, without one, once no event is left."""
+        """Go to the next wake; False, without one, once no event is left.
+
+        Requests and responses still under way then arrive before it returns.
+        """
         clock, woken = self._clock, NEVER
         if clock.finished:
             return False
@@ -525,7 +526,10 @@ class ReplayEngine:
         first_received = self._local
         until = clock.now + self._interval if self._interval else FOREVER
         while True:
-            time, source = min((time, source) for source, time in enumerate(self._next_times()))
+            times = self._next_times()
+            time, source = min((time, source) for source, time in enumerate(times))
+            if times[0] == times[2] == FOREVER:
+                until = FOREVER  # answers to answers would never let the replay end
             if time == FOREVER:
                 clock.finished = True
                 clock.received = first_received, self._local

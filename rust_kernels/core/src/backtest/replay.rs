@@ -437,7 +437,8 @@ impl Engine {
 
     // Time
 
-    /// Goes to the next wake; false, without one, once no event is left.
+    /// Goes to the next wake; false, without one, once no event is left and what was under way has
+    /// arrived.
     pub fn advance(&mut self, events: Events) -> Result<bool, Error> {
         if self.finished {
             return Ok(false);
@@ -465,6 +466,9 @@ impl Engine {
             let wakes_after = if interval == 0 { woken } else { FOREVER };
             if self.see_events(events, response.min(request), &mut until, wakes_after) {
                 continue; // there may be new messages
+            }
+            if self.next == [FOREVER; 2] {
+                until = FOREVER; // answers to answers would never let the replay end
             }
             let local = self.next[LOCAL].min(response);
             let exchange = self.next[EXCHANGE].min(request);
