@@ -437,8 +437,8 @@ class Replay:
     fills : DataFrame
         In order of the venue: `exchange_ns`, `local_ns` (when it was known), `order_id`, `side`,
         `ticks`, `lots`, `price`, `size` (quote and base units), `maker`, `fee` (quote units),
-        `left` (lots of the order) and `ahead` (lots estimated in front of the order, positive
-        where the price traded through it).
+        `left` (lots of the order) and `ahead` (lots still estimated in front of it: 0 for a taker
+        and where a trade at its price filled it; where the price went through it 0 or more).
     orders : DataFrame, by order id
         `side`, `ticks`, `lots`, `kind`; the times `submitted_ns`, `arrived_ns` (at the venue),
         `acknowledged_ns` (first response known), `cancel_requested_ns` (first), `closed_ns` (at
