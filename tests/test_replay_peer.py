@@ -46,7 +46,8 @@ def quote(hbt, bid_offset, ask_offset, size, interval, fills):
         bid, ask = depth.best_bid_tick, depth.best_ask_tick
         both = depth.best_bid > 0 and depth.best_ask > 0  # NaN where a side is empty
         position = round(hbt.position(0) / lot)
-        for side in (BUY, SELL):
+        missing = np.zeros(2, np.int64)  # prices, cancellations of both sides go first
+        for row, side in enumerate((BUY, SELL)):
             units = position // size
             price = 0
             if both and abs(units) <= most:
@@ -74,6 +75,10 @@ def quote(hbt, bid_offset, ask_offset, size, interval, fills):
             for at in range(count):
                 hbt.cancel(0, cancel[at], False)
             if price > 0 and not quoted and exposure + size <= most * size:
+                missing[row] = price
+        for row, side in enumerate((BUY, SELL)):
+            price = missing[row]
+            if price > 0:
                 sent += 1
                 if side == BUY:
                     hbt.submit_buy_order(0, sent, price * tick, size * lot, GTX, LIMIT, False)
