@@ -337,7 +337,8 @@ class ReplayEngine:
 
     `advance` goes to the next wake, every `interval_ns` after the first event at the venue, or,
     where that is 0, whenever feed or responses have come in; once no event is left on either clock
-    it brings what is under way to its end and returns False, without a wake. In between `submit` and `cancel` send requests.
+    it brings what is under way to its end and returns False, without a wake. In between `submit`
+    and `cancel` send requests.
 
     Parameters
     ----------
@@ -373,9 +374,9 @@ class ReplayEngine:
         interval_ns: int,
         sample_ns: int,
     ) -> None:
-        self._feed = _duration("feed_ns", feed_ns)
-        self._interval = _duration("interval_ns", interval_ns)
-        self._sample = _duration("sample_ns", sample_ns)
+        self._feed = duration("feed_ns", feed_ns)
+        self._interval = duration("interval_ns", interval_ns)
+        self._sample = duration("sample_ns", sample_ns)
         exponent, unit = check.number("exponent", exponent), check.number("unit", unit)
         if queue not in QUEUES:
             raise ValueError(f"queue must be one of {', '.join(QUEUES)}, got {queue}")
@@ -472,6 +473,8 @@ class ReplayEngine:
         if kind > MARKET:
             raise ValueError(f"kind must be at most {MARKET}, got {kind}")
         price = check.count("price", price, 0 if kind == MARKET else 1)
+        if kind == MARKET and price:
+            raise ValueError(f"price must be 0 for a market order, got {price}")
         for name, value in (("price", price), ("size", size)):
             if value >= _LARGEST:
                 raise ValueError(f"{name} must be below 2**53, got {value}")
@@ -727,7 +730,7 @@ class ReplayEngine:
     def _own_quotes(self) -> tuple[int, int]:
         quoted = {1: NOTHING, -1: NOTHING}
         for order in self._live:
-            if not order.cancelling:
+            if order.kind in (LIMIT, POST_ONLY) and not order.cancelling:
                 quoted[order.side] = max(quoted[order.side], order.side * order.price)
         bid, ask = quoted[1], quoted[-1]
         return 0 if bid == NOTHING else bid, 0 if ask == NOTHING else -ask
@@ -777,8 +780,11 @@ def _side(value: Any) -> int:
     return value
 
 
-def _duration(name: str, value: Any) -> int:
-    result = check.count(name, value, 0)
+def duration(name: str, value: Any) -> int:
+    """Nanoseconds, not negative and below 2**53."""
+    result = check.count(name, value, -FOREVER)
+    if result < 0:
+        raise ValueError(f"{name} must not be negative, got {result}")
     if result >= _LARGEST:
         raise ValueError(f"{name} must be below 2**53, got {result}")
     return result
@@ -848,10 +854,13 @@ class Quoter:
 
     def act(self, engine: ReplayEngine) -> None:
         """Cancel and send orders until the quotes wanted are out."""
-        for side in (1, -1):
-            self._act_on(engine, side)
+        missing = [(side, self._cancel(engine, side)) for side in (1, -1)]
+        for side, price in missing:
+            if price:
+                engine.submit(side, price, self.size, POST_ONLY)
 
-    def _act_on(self, engine: ReplayEngine, side: int) -> None:
+    def _cancel(self, engine: ReplayEngine, side: int) -> int:
+        """Cancel what is not wanted; the price at which a quote is missing, or 0."""
         price = self.wish(engine, side)
         exposure = side * engine.position
         quoted = False
@@ -865,8 +874,8 @@ class Quoter:
                 quoted = True
             elif order.known_state != PENDING:
                 engine.cancel(order.id)
-        if price and not quoted and exposure + self.size <= self.most * self.size:
-            engine.submit(side, price, self.size, POST_ONLY)
+        room = exposure + self.size <= self.most * self.size
+        return price if room and not quoted else 0
 
 
 def replay(

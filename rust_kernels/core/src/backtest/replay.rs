@@ -254,7 +254,11 @@ impl Engine {
             ("interval_ns", settings.interval),
             ("sample_ns", settings.sample),
         ] {
-            if !(0..LARGEST).contains(&value) {
+            if value < 0 {
+                let problem = format!("must not be negative, got {value}");
+                return Err(Error::new(name, problem));
+            }
+            if value >= LARGEST {
                 return Err(Error::new(
                     name,
                     format!("must be below 2**53, got {value}"),
@@ -373,6 +377,10 @@ impl Engine {
             ));
         }
         least("price", price, i64::from(kind != MARKET))?;
+        if kind == MARKET && price > 0 {
+            let problem = format!("must be 0 for a market order, got {price}");
+            return Err(Error::new("price", problem));
+        }
         for (name, value) in [("price", price), ("size", size)] {
             if value >= LARGEST {
                 return Err(Error::new(
@@ -806,11 +814,11 @@ impl Engine {
 
     // The record
 
-    /// Own best bid and ask, of orders not asked to be cancelled.
+    /// Own best bid and ask, of orders meant to rest and not asked to be cancelled.
     fn own_quotes(&self) -> (i64, i64) {
         let best = |side: i64| {
             let live = self.live.iter().map(|&order| &self.orders[order]);
-            live.filter(|order| order.side == side && !order.cancelling)
+            live.filter(|order| order.side == side && order.kind <= POST_ONLY && !order.cancelling)
                 .map(|order| side * order.price)
                 .max()
                 .map_or(0, |rank| side * rank)
