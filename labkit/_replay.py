@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from labkit import _validate as valid
 from labkit._backend import kernels
 from labkit._events import TRADE, Instrument, Recording
 from labkit.reference import _checks as check
+from labkit.reference._replay import duration
 
 __all__ = [
     "Cancel",
@@ -39,8 +40,9 @@ REASONS = ("", "would_cross", "technical", "no_depth")
 # Latency of orders
 
 
-class _Latency(Protocol):
-    def tables(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]: ...
+_Tables = tuple[NDArray[np.int64], NDArray[np.int64], bool]
+_LARGEST = 2**53  # latencies: what the kernel counts in float64
+_LATEST = 2**62
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ConstantLatency:
     Raises
     ------
     TypeError, ValueError
-        A latency is no integer or negative.
+        A latency is no integer, negative, or both together are 2**53 ns or more.
     """
 
     entry_ns: int
@@ -65,9 +67,16 @@ class ConstantLatency:
 
     def __post_init__(self) -> None:
         for name in ("entry_ns", "response_ns"):
-            object.__setattr__(self, name, check.count(name, getattr(self, name), 0))
+            value = check.count(name, getattr(self, name), 0)
+            if value >= _LARGEST:
+                raise ValueError(f"{name} must be below 2**53, got {value}")
+            object.__setattr__(self, name, value)
+        if self.entry_ns + self.response_ns >= _LARGEST:
+            raise ValueError(
+                f"response_ns must keep the round trip below 2**53, got {self.response_ns}"
+            )
 
-    def tables(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+    def tables(self, recording: Recording, feed_ns: int) -> _Tables:
         """Latency of requests and of responses over time, as the kernel reads them."""
         entry = [[0, self.entry_ns, self.entry_ns + self.response_ns]]
         return np.array(entry), np.array([[0, self.response_ns]]), False
@@ -94,8 +103,8 @@ class RecordedLatency:
     Raises
     ------
     TypeError, ValueError
-        The table has not this shape and order, no order reached the venue, or a latency is
-        negative.
+        The table has not this shape and order, no order reached the venue, a latency is negative
+        or 2**53 ns or more, a request is before 1970, or `interpolate` is no bool.
     """
 
     table: ArrayLike
@@ -118,10 +127,18 @@ class RecordedLatency:
         if late.any():
             row = int(np.flatnonzero(late)[0])
             raise ValueError(f"table[{row}] must have no negative latency, got {rows[row]}")
+        fits = (request >= 0) & (rows < _LATEST).all(axis=1) & (response - request < _LARGEST)
+        if not fits.all():
+            row = int(np.argmin(fits))
+            raise ValueError(
+                f"table[{row}] must have times from 0 to 2**62 and latencies below 2**53, "
+                f"got {rows[row]}"
+            )
+        object.__setattr__(self, "interpolate", _bool("interpolate", self.interpolate))
         rows.flags.writeable = False
         object.__setattr__(self, "table", rows)
 
-    def tables(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+    def tables(self, recording: Recording, feed_ns: int) -> _Tables:
         """Latency of requests and of responses over time, as the kernel reads them."""
         request, exchange, response = np.asarray(self.table).T
         reached = exchange > 0
@@ -129,7 +146,7 @@ class RecordedLatency:
         return (
             np.column_stack([request, entry, response - request]),
             np.column_stack([exchange, response - exchange])[reached],
-            bool(self.interpolate),
+            self.interpolate,
         )
 
 
@@ -138,7 +155,8 @@ class FeedLatency:
     """Latencies of orders in proportion to those of the feed.
 
     A request takes `entry_factor` times the latency of the last event received when it is sent, a
-    response `response_factor` times that of the last event at the venue. Delays of a feed and of
+    response `response_factor` times that of the last event at the venue; `feed_ns` of the replay
+    is part of it. Delays of a feed and of
     orders have common causes; that they are proportional is an assumption.
 
     Attributes
@@ -158,19 +176,35 @@ class FeedLatency:
         for name in ("entry_factor", "response_factor"):
             object.__setattr__(self, name, valid.positive(name, getattr(self, name)))
 
-    def tables(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+    def tables(self, recording: Recording, feed_ns: int) -> _Tables:
         """Latency of requests and of responses over time, as the kernel reads them."""
-        exchange, local = recording.events["exchange_ns"], recording.events["local_ns"]
+        exchange = recording.events["exchange_ns"]
+        received = recording.events["local_ns"] + feed_ns
+        # The kernel refuses events received before they happened, by their row.
+        delay = np.maximum(received - exchange, 0)
+        longest = int(delay.max(initial=0))
+        for name in ("entry_factor", "response_factor"):
+            if 2 * getattr(self, name) * longest >= _LARGEST:
+                raise ValueError(
+                    f"{name} must keep latencies below 2**52 ns, got {getattr(self, name)} "
+                    f"times {longest} ns"
+                )
         order = np.argsort(exchange, kind="stable")
         entry, response = (
-            np.rint(factor * (local - exchange)).astype(np.int64)
+            np.rint(factor * delay).astype(np.int64)
             for factor in (self.entry_factor, self.response_factor)
         )
         return (
-            np.column_stack([local, entry, entry + response]),
+            np.column_stack([received, entry, entry + response]),
             np.column_stack([exchange, response])[order],
             False,
         )
+
+
+def _bool(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
+    return bool(value)
 
 
 # The queue
@@ -267,7 +301,8 @@ class InventoryQuoter:
     A unit held in part counts as whole on the side that would add to it. An order at the wished
     price stays; the side's others that are acknowledged are cancelled; a new one, post-only, is
     sent unless the position and all own orders of the side not known to be closed could then
-    break the limit of Q units. Without a bid or an ask in the book all orders are cancelled.
+    break the limit of Q units. Cancellations of both sides go out before new orders. Without a bid
+    or an ask in the book all orders are cancelled.
 
     Avellaneda-Stoikov and Gueant-Lehalle-Fernandez-Tapia quotes, a fixed spread and quotes around
     a micro-price are all of this form.
@@ -291,7 +326,8 @@ class InventoryQuoter:
     Raises
     ------
     TypeError, ValueError
-        Here for wrong types and shapes; values that do not fit are refused by `replay`.
+        Here for wrong types and shapes and an `order_size` below 1; other values that do not fit
+        are refused by `replay`.
     """
 
     bid_offset: ArrayLike
@@ -304,6 +340,7 @@ class InventoryQuoter:
     def __post_init__(self) -> None:
         for name in ("bid_offset", "ask_offset"):
             object.__setattr__(self, name, np.atleast_2d(valid.numbers(name, getattr(self, name))))
+        object.__setattr__(self, "order_size", check.count("order_size", self.order_size, 1))
         bids, asks = self.bid_offset, self.ask_offset
         if bids.shape != asks.shape or bids.ndim != 2:
             raise ValueError(f"ask_offset must have the shape {bids.shape}, got {asks.shape}")
@@ -335,7 +372,7 @@ class LiveOrder(NamedTuple):
 
 
 class Submit(NamedTuple):
-    """Send a new order: side 1 or -1, ticks (0 for a market order), lots."""
+    """Send a new order: side 1 or -1, ticks (0 for a market order, and only there), lots."""
 
     side: int
     price: int
@@ -437,8 +474,8 @@ class Replay:
     fills : DataFrame
         In order of the venue: `exchange_ns`, `local_ns` (when it was known), `order_id`, `side`,
         `ticks`, `lots`, `price`, `size` (quote and base units), `maker`, `fee` (quote units),
-        `left` (lots of the order) and `ahead` (lots estimated in front of the order, positive
-        where the price traded through it).
+        `left` (lots of the order) and `ahead` (lots still estimated in front of it: 0 for a taker
+        and where a trade at its price filled it; where the price went through it 0 or more).
     orders : DataFrame, by order id
         `side`, `ticks`, `lots`, `kind`; the times `submitted_ns`, `arrived_ns` (at the venue),
         `acknowledged_ns` (first response known), `cancel_requested_ns` (first), `closed_ns` (at
@@ -447,8 +484,9 @@ class Replay:
         expiry, `cancels_rejected`.
     series : DataFrame, by time of receipt
         After each wake (or those on the grid of `sample_ns`) and at the end: own best `bid` and
-        `ask` of orders not asked to be cancelled (NaN: none), `mid` (the last one known), and as
-        known `position`, `cash` before fees, `fees` and ``equity = cash + position * mid - fees``.
+        `ask` of limit and post-only orders not asked to be cancelled (NaN: none), `mid` (the last
+        one known), and as known `position`, `cash` before fees, `fees` and
+        ``equity = cash + position * mid - fees``.
     cash_units : int
         Cash at the end before fees in ticks x lots, exact.
     """
@@ -566,7 +604,7 @@ def replay(
     recording: Recording,
     strategy: Strategy,
     *,
-    latency: _Latency,
+    latency: ConstantLatency | RecordedLatency | FeedLatency,
     queue: RiskAverseQueue | ProbabilityQueue,
     fees: Fees,
     partial_fills: bool = True,
@@ -590,7 +628,8 @@ def replay(
     expires, as the replayed book would offer it the same lots again. A post-only order that would
     take is rejected. A cancellation that arrives after the end of its order is rejected.
 
-    Recorded events do not react to the orders: replay sizes small against the market's.
+    Recorded events do not react to the orders: replay sizes small against the market's. Orders that
+    take one after the other meet the same lots again until the recording changes them.
 
     Parameters
     ----------
@@ -598,8 +637,9 @@ def replay(
     strategy : InventoryQuoter or callable
         A callable gets a `State` at each wake and returns `Submit` and `Cancel` actions, or None.
         It is called every `interval_ns` after the first event, or, where that is None, whenever
-        events or responses have been received; once at one time, and never after the last event.
-        An exception in it ends the replay.
+        events or responses have been received; once at one time, and not once the last event has
+        been received. What is under way then still arrives and meets the last book. An exception
+        in it ends the replay.
     latency : ConstantLatency, RecordedLatency or FeedLatency
     queue : RiskAverseQueue or ProbabilityQueue
     fees : Fees
@@ -648,8 +688,17 @@ def replay(
     if not quoter and not callable(strategy):
         kind = type(strategy).__name__
         raise TypeError(f"strategy must be an InventoryQuoter or a callable, got {kind}")
+    for name, value, kinds in (
+        ("latency", latency, (ConstantLatency, RecordedLatency, FeedLatency)),
+        ("queue", queue, (RiskAverseQueue, ProbabilityQueue)),
+        ("fees", fees, (Fees,)),
+    ):
+        if not isinstance(value, kinds):
+            words = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"{name} must be a {words}, got {type(value).__name__}")
+    feed_ns = duration("feed_ns", feed_ns)
     interval = strategy.interval_ns if quoter else interval_ns
-    entry, response, interpolate = latency.tables(recording)
+    entry, response, interpolate = latency.tables(recording, feed_ns)
     settings = (
         recording.events,
         feed_ns,
@@ -659,7 +708,7 @@ def replay(
         queue.kind,
         queue.exponent,
         recording.instrument.lot_size,
-        bool(partial_fills),
+        _bool("partial_fills", partial_fills),
         0 if interval is None else check.count("interval_ns", interval, 1),
         sample_ns,
     )

@@ -1275,7 +1275,7 @@ def driven(module, arguments, actions):
         seen.append(live.tolist())
         assert live.shape[1] == 8
         for side, price, size, kind, at in [a for a in (next(sent, None),) if a is not None]:
-            seen.append(engine.submit(side, 0 if kind == 3 and size > 3 else price, size, kind))
+            seen.append(engine.submit(side, 0 if kind == 3 else price, size, kind))
             for order in live[at : at + 1]:
                 try:
                     engine.cancel(int(order[0]))
@@ -1422,6 +1422,7 @@ def test_rows_of_a_quoter_are_asked_for_alike(shape, times, argument):
         ("submit", (2, 99, 1, 0), ValueError),
         ("submit", (1.0, 99, 1, 0), TypeError),
         ("submit", (1, 0, 1, 0), ValueError),
+        ("submit", (1, 99, 1, 3), ValueError),
         ("submit", (1, 99.0, 1, 0), TypeError),
         ("submit", (1, 2**53, 1, 0), ValueError),
         ("submit", (1, 99, 0, 0), ValueError),

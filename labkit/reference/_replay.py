@@ -248,17 +248,15 @@ class Queue:
                 share = self.behind(front, back)
                 overshoot = min(back - share * left, 0.0)
                 resting.ahead = front - (1.0 - share) * left + overshoot
-        resting.ahead = min(resting.ahead, float(size))
+        resting.ahead = max(min(resting.ahead, float(size)), 0.0)
 
     def trade(self, resting: Resting, size: int, left: int) -> int:
         """A trade, `left` of it behind own orders in front; the lots that reach this one."""
         resting.ahead -= float(left)
         resting.traded += size
-        reached = math.floor(-resting.ahead + 0.5)
-        if reached <= 0:
-            return 0
-        resting.ahead = 0.0
-        return reached
+        reached = math.floor(0.5 - resting.ahead)
+        resting.ahead = max(resting.ahead, 0.0)
+        return max(reached, 0)
 
 
 # The engine
@@ -338,8 +336,9 @@ class ReplayEngine:
     """A replay that stops at each wake for a strategy to act.
 
     `advance` goes to the next wake, every `interval_ns` after the first event at the venue, or,
-    where that is 0, whenever feed or responses have come in; it returns False, and gives no wake,
-    once no event is left. In between `submit` and `cancel` send requests.
+    where that is 0, whenever feed or responses have come in; once no event is left on either clock
+    it brings what is under way to its end and returns False, without a wake. In between `submit`
+    and `cancel` send requests.
 
     Parameters
     ----------
@@ -375,9 +374,9 @@ class ReplayEngine:
         interval_ns: int,
         sample_ns: int,
     ) -> None:
-        self._feed = _duration("feed_ns", feed_ns)
-        self._interval = _duration("interval_ns", interval_ns)
-        self._sample = _duration("sample_ns", sample_ns)
+        self._feed = duration("feed_ns", feed_ns)
+        self._interval = duration("interval_ns", interval_ns)
+        self._sample = duration("sample_ns", sample_ns)
         exponent, unit = check.number("exponent", exponent), check.number("unit", unit)
         if queue not in QUEUES:
             raise ValueError(f"queue must be one of {', '.join(QUEUES)}, got {queue}")
@@ -474,6 +473,8 @@ class ReplayEngine:
         if kind > MARKET:
             raise ValueError(f"kind must be at most {MARKET}, got {kind}")
         price = check.count("price", price, 0 if kind == MARKET else 1)
+        if kind == MARKET and price:
+            raise ValueError(f"price must be 0 for a market order, got {price}")
         for name, value in (("price", price), ("size", size)):
             if value >= _LARGEST:
                 raise ValueError(f"{name} must be below 2**53, got {value}")
@@ -511,7 +512,10 @@ class ReplayEngine:
     # Time
 
     def advance(self) -> bool:
-        """Go to the next wake; False, without one, once no event is left."""
+        """Go to the next wake; False, without one, once no event is left.
+
+        Requests and responses still under way then arrive before it returns.
+        """
         clock, woken = self._clock, NEVER
         if clock.finished:
             return False
@@ -525,7 +529,10 @@ class ReplayEngine:
         first_received = self._local
         until = clock.now + self._interval if self._interval else FOREVER
         while True:
-            time, source = min((time, source) for source, time in enumerate(self._next_times()))
+            times = self._next_times()
+            time, source = min((time, source) for source, time in enumerate(times))
+            if times[0] == times[2] == FOREVER:
+                until = FOREVER  # answers to answers would never let the replay end
             if time == FOREVER:
                 clock.finished = True
                 clock.received = first_received, self._local
@@ -723,7 +730,7 @@ class ReplayEngine:
     def _own_quotes(self) -> tuple[int, int]:
         quoted = {1: NOTHING, -1: NOTHING}
         for order in self._live:
-            if not order.cancelling:
+            if order.kind in (LIMIT, POST_ONLY) and not order.cancelling:
                 quoted[order.side] = max(quoted[order.side], order.side * order.price)
         bid, ask = quoted[1], quoted[-1]
         return 0 if bid == NOTHING else bid, 0 if ask == NOTHING else -ask
@@ -773,8 +780,11 @@ def _side(value: Any) -> int:
     return value
 
 
-def _duration(name: str, value: Any) -> int:
-    result = check.count(name, value, 0)
+def duration(name: str, value: Any) -> int:
+    """Nanoseconds, not negative and below 2**53."""
+    result = check.count(name, value, -FOREVER)
+    if result < 0:
+        raise ValueError(f"{name} must not be negative, got {result}")
     if result >= _LARGEST:
         raise ValueError(f"{name} must be below 2**53, got {result}")
     return result
@@ -844,10 +854,13 @@ class Quoter:
 
     def act(self, engine: ReplayEngine) -> None:
         """Cancel and send orders until the quotes wanted are out."""
-        for side in (1, -1):
-            self._act_on(engine, side)
+        missing = [(side, self._cancel(engine, side)) for side in (1, -1)]
+        for side, price in missing:
+            if price:
+                engine.submit(side, price, self.size, POST_ONLY)
 
-    def _act_on(self, engine: ReplayEngine, side: int) -> None:
+    def _cancel(self, engine: ReplayEngine, side: int) -> int:
+        """Cancel what is not wanted; the price at which a quote is missing, or 0."""
         price = self.wish(engine, side)
         exposure = side * engine.position
         quoted = False
@@ -861,8 +874,8 @@ class Quoter:
                 quoted = True
             elif order.known_state != PENDING:
                 engine.cancel(order.id)
-        if price and not quoted and exposure + self.size <= self.most * self.size:
-            engine.submit(side, price, self.size, POST_ONLY)
+        room = exposure + self.size <= self.most * self.size
+        return price if room and not quoted else 0
 
 
 def replay(

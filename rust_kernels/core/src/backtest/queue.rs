@@ -97,7 +97,7 @@ impl Queue {
                 place.ahead = front - (1.0 - share) * left + overshoot;
             }
         }
-        place.ahead = place.ahead.min(size as f64);
+        place.ahead = place.ahead.min(size as f64).max(0.0);
     }
 
     /// A trade, `left` of it behind own orders in front; the lots that reach this one.
@@ -105,10 +105,7 @@ impl Queue {
         place.ahead -= left as f64;
         place.traded = place.traded.saturating_add(size);
         let reached = (0.5 - place.ahead).floor() as i64;
-        if reached <= 0 {
-            return 0;
-        }
-        place.ahead = 0.0;
-        reached
+        place.ahead = place.ahead.max(0.0);
+        reached.max(0)
     }
 }

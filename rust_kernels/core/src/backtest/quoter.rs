@@ -122,7 +122,8 @@ impl<'a> Quoter<'a> {
         }
     }
 
-    fn act_on(&self, engine: &mut Engine, side: i64) -> Result<(), Error> {
+    /// Cancels what is not wanted; the price at which a quote is missing, or 0.
+    fn cancel(&self, engine: &mut Engine, side: i64) -> i64 {
         let price = self.wish(engine, side);
         let mut exposure = side * engine.position();
         let mut quoted = false;
@@ -142,15 +143,20 @@ impl<'a> Quoter<'a> {
                 engine.cancel_at(index);
             }
         }
-        if price > 0 && !quoted && exposure + self.size <= self.most * self.size {
-            engine.submit(side, price, self.size, POST_ONLY)?;
+        let room = exposure + self.size <= self.most * self.size;
+        if room && !quoted {
+            price
+        } else {
+            0
         }
-        Ok(())
     }
 
     fn act(&self, engine: &mut Engine) -> Result<(), Error> {
-        self.act_on(engine, 1)?;
-        self.act_on(engine, -1)
+        let missing = [1, -1].map(|side| (side, self.cancel(engine, side)));
+        for (side, price) in missing.into_iter().filter(|&(_, price)| price > 0) {
+            engine.submit(side, price, self.size, POST_ONLY)?;
+        }
+        Ok(())
     }
 }
 

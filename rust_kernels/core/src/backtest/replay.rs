@@ -254,7 +254,11 @@ impl Engine {
             ("interval_ns", settings.interval),
             ("sample_ns", settings.sample),
         ] {
-            if !(0..LARGEST).contains(&value) {
+            if value < 0 {
+                let problem = format!("must not be negative, got {value}");
+                return Err(Error::new(name, problem));
+            }
+            if value >= LARGEST {
                 return Err(Error::new(
                     name,
                     format!("must be below 2**53, got {value}"),
@@ -373,6 +377,10 @@ impl Engine {
             ));
         }
         least("price", price, i64::from(kind != MARKET))?;
+        if kind == MARKET && price > 0 {
+            let problem = format!("must be 0 for a market order, got {price}");
+            return Err(Error::new("price", problem));
+        }
         for (name, value) in [("price", price), ("size", size)] {
             if value >= LARGEST {
                 return Err(Error::new(
@@ -437,7 +445,8 @@ impl Engine {
 
     // Time
 
-    /// Goes to the next wake; false, without one, once no event is left.
+    /// Goes to the next wake; false, without one, once no event is left and what was under way has
+    /// arrived.
     pub fn advance(&mut self, events: Events) -> Result<bool, Error> {
         if self.finished {
             return Ok(false);
@@ -465,6 +474,9 @@ impl Engine {
             let wakes_after = if interval == 0 { woken } else { FOREVER };
             if self.see_events(events, response.min(request), &mut until, wakes_after) {
                 continue; // there may be new messages
+            }
+            if self.next == [FOREVER; 2] {
+                until = FOREVER; // answers to answers would never let the replay end
             }
             let local = self.next[LOCAL].min(response);
             let exchange = self.next[EXCHANGE].min(request);
@@ -802,11 +814,11 @@ impl Engine {
 
     // The record
 
-    /// Own best bid and ask, of orders not asked to be cancelled.
+    /// Own best bid and ask, of orders meant to rest and not asked to be cancelled.
     fn own_quotes(&self) -> (i64, i64) {
         let best = |side: i64| {
             let live = self.live.iter().map(|&order| &self.orders[order]);
-            live.filter(|order| order.side == side && !order.cancelling)
+            live.filter(|order| order.side == side && order.kind <= POST_ONLY && !order.cancelling)
                 .map(|order| side * order.price)
                 .max()
                 .map_or(0, |rank| side * rank)
