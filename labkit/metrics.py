@@ -318,9 +318,9 @@ def sharpe_standard_error(
       any distribution with four moments (Mertens, "Comments on variance of the IID estimator in
       Lo (2002)", 2002);
     - ``"newey-west"``: ``sqrt(v / n)`` with v the long-run variance of the ratio's influence
-      ``z[t] - S (z[t]**2 - 1) / 2``, where z are the returns less their mean in units of the root
-      of their mean square: stationary returns (Lo 2002, by generalised moments), v by Bartlett's weights over `lags` autocovariances (Newey & West
-      1987). Without lags it is ``"mertens"``.
+      ``z[t] - S (z[t]**2 - 1) / 2``, z the returns less their mean in units of the root of
+      the mean square of that: stationary returns (Lo 2002, by generalised moments), v by Bartlett's
+      weights over `lags` autocovariances (Newey & West 1987). Without lags it is ``"mertens"``.
 
     Each is multiplied by ``sqrt(P)``, as the ratio is.
 
