@@ -11,6 +11,9 @@ use rayon::prelude::*;
 /// Paths that one loop carries: one need not wait for what another looks up.
 const LANES: usize = 4;
 
+/// Paths that are simulated at most: ten gigabytes.
+const MOST_PATHS: usize = 100_000_000;
+
 /// Paths of one task.
 const CHUNK: usize = 64 * LANES;
 
@@ -149,6 +152,10 @@ pub fn simulate_market_making(
             "move",
             format!("must be finite and not negative, got {move_size}"),
         ));
+    }
+    if n_paths > MOST_PATHS {
+        let problem = format!("must be at most 100000000, got {n_paths}");
+        return Err(Error::new("n_paths", problem));
     }
     let walk = Walk {
         table: &table,
@@ -438,12 +445,12 @@ fn flow_into(out: &mut [f64], quotes: [&[f64]; 4]) -> bool {
     });
     let [bid, bid_size, ask, ask_size] = quotes.map(|values| (&values[..n], &values[1..][..n]));
     let when = |condition: bool, size: f64| if condition { size } else { 0.0 };
-    for i in 0..n {
+    for (i, out) in out.iter_mut().enumerate() {
         let demand =
             when(bid.1[i] >= bid.0[i], bid_size.1[i]) - when(bid.1[i] <= bid.0[i], bid_size.0[i]);
         let supply =
             when(ask.1[i] <= ask.0[i], ask_size.1[i]) - when(ask.1[i] >= ask.0[i], ask_size.0[i]);
-        out[i] = demand - supply;
+        *out = demand - supply;
     }
     finite.iter().all(|&finite| finite)
 }
