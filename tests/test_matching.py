@@ -506,7 +506,7 @@ def test_a_recording_needs_an_instrument():
     flow = requests((1, "limit", 1, 100, 5))
     with pytest.raises(ValueError, match=r"^instrument must be given"):
         _ = match(flow).recording
-    with pytest.raises(TypeError, match="^instrument must be an Instrument, got str"):
+    with pytest.raises(TypeError, match=r"^instrument must be an Instrument, got str"):
         match(flow, instrument="SIM/USD")
     sim = Instrument("SIM/USD", 0.01, 0.001)
     assert len(match(flow, instrument=sim).recording) == 1
@@ -515,7 +515,7 @@ def test_a_recording_needs_an_instrument():
 def test_after_the_largest_id_one_must_be_given():
     engine = MatchingEngine()
     assert engine.submit(1, 1, 100, id=2**63 - 1).state == "resting"
-    with pytest.raises(ValueError, match="^id must be given"):
+    with pytest.raises(ValueError, match=r"^id must be given"):
         engine.submit(1, 1, 100)
     assert engine.submit(1, 1, 100, id=5).state == "resting"
 
