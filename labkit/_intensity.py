@@ -20,6 +20,7 @@ __all__ = ["FillIntensity", "fill_intensity", "trade_depth"]
 _LEVELS = 20  # depths that the regression looks at, at most
 _FEWEST = 10  # orders that reach the last of them
 _BINS = 20  # of the goodness of fit, at most
+_LARGEST_LOG = 700.0  # of A; the exponential overflows at 709.8
 _EXPECTED = 10  # orders in one of them, if each were as likely
 
 
@@ -45,8 +46,9 @@ def trade_depth(
 
     Raises
     ------
-    ValueError
-        Lengths differ, quotes are not in order, or a side is neither 1 nor -1.
+    TypeError, ValueError
+        Lengths differ, quotes are not in order, a side is neither 1 nor -1, or one of the times is
+        in integers and the other in floats.
 
     Examples
     --------
@@ -55,6 +57,7 @@ def trade_depth(
     """
     price, mid = validate.array("price", price, (None,)), validate.array("mid", mid, (None,))
     time, quote_time = _times("time", time, len(price)), _times("quote_time", quote_time, len(mid))
+    validate.one_clock(time=time, quote_time=quote_time)
     if (quote_time[1:] < quote_time[:-1]).any():
         raise ValueError("quote_time must not decrease")
     before = np.searchsorted(quote_time, time, side="left") - 1
@@ -184,6 +187,8 @@ def _regression(
     reached = len(depth) - np.searchsorted(depth, levels, side="left")
     if (reached == 0).any():
         raise ValueError(f"levels must be reached, got {levels[reached == 0][0]}")
+    if reached[0] == reached[-1]:
+        raise ValueError("levels must not all be reached by the same orders: k would be 0")
     design = np.column_stack((np.ones(len(levels)), -levels))
     weights = np.linalg.pinv(design)
     log_a, k = weights @ np.log(reached / exposure)
@@ -268,7 +273,8 @@ def fill_intensity(
     ------
     ValueError, TypeError
         A parameter is out of range, no order reaches `min_depth`, all reach the same depth, a depth
-        is off the grid, or `sides` contradicts the data.
+        is off the grid, `sides` contradicts the data, `levels` are given to maximum likelihood or
+        all reached by the same orders, or A is beyond float64.
 
     Examples
     --------
@@ -291,6 +297,8 @@ def fill_intensity(
         raise ValueError(f"sides must be the number of sides in the data, 1 or 2, got {sides}")
     if method not in ("maximum likelihood", "regression"):
         raise ValueError(f"method must be 'maximum likelihood' or 'regression', got {method!r}")
+    if levels is not None and method != "regression":
+        raise ValueError(f"levels must be None with the method {method!r}")
     if len(time) and np.ptp(time) > duration:
         raise ValueError(f"duration must span the times of the trades, got {duration}")
     if len(depth) == 0:
@@ -327,6 +335,10 @@ def fill_intensity(
         shared = least * k_variance
         covariance = np.array([[1 / n + least * shared, shared], [shared, k_variance]])
     log_se, k_se = np.sqrt(np.diag(covariance)).tolist()
+    if log_a > _LARGEST_LOG:
+        raise ValueError(
+            f"min_depth must be less: A = rate exp(k min_depth) is beyond float64 with k = {k:g}"
+        )
     A = math.exp(log_a)
     correlation = float(covariance[0, 1] / (log_se * k_se))
     return FillIntensity(A, k, A * log_se, k_se, correlation, n, exposure, least, method, *test)

@@ -143,7 +143,8 @@ class MicroPriceModel:
     ----------
     tick_size : float
     edges : ndarray, shape (n_buckets + 1,)
-        Of the buckets of the imbalance, from 0 to 1. An imbalance on an edge is in the upper one.
+        Of the buckets of the imbalance, from 0 to 1. `fit` counts an imbalance on an edge in the
+        upper one, and in the lower one of the exchanged book.
     adjustment : ndarray, shape (S, n_buckets)
         G* in ticks; a row for each spread from 1 tick.
     first_adjustment : ndarray, shape (S, n_buckets)
@@ -232,7 +233,8 @@ class MicroPriceModel:
         if tops.bid.ndim != 1 or len(tops.bid) < 2:
             raise ValueError(f"bid must have shape (n,) with n at least 2, got {tops.bid.shape}")
         edges = _edges(tops.imbalance, n_buckets, buckets)
-        spread, bucket = _state(tops, tick_size, edges, max_spread)
+        spread = _spread_place(tops, tick_size, max_spread)
+        bucket = _bucket(edges, tops.imbalance)
         half_ticks = np.rint((tops.bid + tops.ask) / tick_size)
         change = np.diff(half_ticks) / 2
         states = max_spread * n_buckets
@@ -276,6 +278,9 @@ class MicroPriceModel:
     ) -> NDArray[np.float64] | float:
         """The micro-price of best quotes: the mid and the adjustment of their state.
 
+        An imbalance on an edge between two buckets has the mean of their adjustments, so that the
+        micro-price of the book with bids and asks exchanged is the exchanged one.
+
         Parameters
         ----------
         bid, bid_size, ask, ask_size : array_like, one shape
@@ -292,8 +297,11 @@ class MicroPriceModel:
             A quote is crossed, a size not positive, a spread off the grid.
         """
         tops = _Tops.of(bid, bid_size, ask, ask_size)
-        state = _state(tops, self.tick_size, self.edges, len(self.adjustment))
-        result = tops.mid + self.tick_size * self.adjustment[state]
+        spread = _spread_place(tops, self.tick_size, len(self.adjustment))
+        # An edge and its mirror image, each rounded, may differ in the last digit.
+        lower, upper = (_bucket(self.edges, tops.imbalance + slack) for slack in (-1e-12, 1e-12))
+        adjustment = (self.adjustment[spread, lower] + self.adjustment[spread, upper]) / 2
+        result = tops.mid + self.tick_size * adjustment
         return result if result.ndim else float(result)
 
     def __repr__(self) -> str:
@@ -316,10 +324,8 @@ def _edges(imbalance: NDArray[np.float64], n: int, buckets: str) -> NDArray[np.f
     return edges
 
 
-def _state(
-    tops: _Tops, tick_size: float, edges: NDArray[np.float64], max_spread: int
-) -> tuple[Any, Any]:
-    """Place of the spread, from 0, and bucket of the imbalance."""
+def _spread_place(tops: _Tops, tick_size: float, max_spread: int) -> NDArray[np.int64]:
+    """Row of the spread, from 0."""
     exact = (tops.ask - tops.bid) / tick_size
     ticks = np.rint(exact)
     # Differences of decimal prices carry the rounding of the prices.
@@ -328,8 +334,12 @@ def _state(
     if off.any():
         wrong = (tops.ask - tops.bid)[off].flat[0]
         raise ValueError(f"ask must be whole ticks of {tick_size:g} above bid, got {wrong} above")
-    spread = np.minimum(ticks, max_spread).astype(np.int64) - 1
-    return spread, np.searchsorted(edges[1:-1], tops.imbalance, side="right")
+    return np.minimum(ticks, max_spread).astype(np.int64) - 1
+
+
+def _bucket(edges: NDArray[np.float64], imbalance: NDArray[np.float64]) -> Any:
+    """Bucket of the imbalance, on an edge the upper one."""
+    return np.searchsorted(edges[1:-1], imbalance, side="right")
 
 
 def _always_leaves(stay: NDArray[np.float64], leave: NDArray[np.float64]) -> bool:
@@ -407,8 +417,9 @@ def sum_by_time(time: ArrayLike, values: ArrayLike, edges: ArrayLike) -> NDArray
 
     Raises
     ------
-    ValueError
-        The times decrease, the edges do not increase, or the lengths differ.
+    TypeError, ValueError
+        The times decrease, the edges do not increase, the lengths differ, or one of `time` and
+        `edges` is in integers and the other in floats.
 
     Examples
     --------
@@ -424,6 +435,7 @@ def sum_by_time(time: ArrayLike, values: ArrayLike, edges: ArrayLike) -> NDArray
             raise ValueError(f"{name} must be finite")
     if len(time) != len(values):
         raise ValueError(f"time must have the {len(values)} entries of values, got {len(time)}")
+    validate.one_clock(time=time, edges=edges)
     if (time[1:] < time[:-1]).any():
         raise ValueError("time must not decrease")
     if len(edges) < 2 or (edges[1:] <= edges[:-1]).any():

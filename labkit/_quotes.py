@@ -30,6 +30,8 @@ __all__ = [
 _SMALLEST = 1e-290
 # A substep of the evolution covers this much of the time that the fastest rate sets.
 _SUBSTEP = 8.0
+# Units on either side that are quoted for at most.
+_MOST = 100_000
 
 
 def not_negative(name: str, value: Any) -> float:
@@ -45,6 +47,17 @@ def _finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)].flat[0]}")
     return values
+
+
+def risk_rate(gamma: float, sigma: float, k: float) -> float:
+    """``gamma sigma**2``, of which the premium and its halves must be numbers too."""
+    risk = gamma * sigma * sigma
+    if not (math.isfinite(risk) and math.isfinite(risk * k) and math.isfinite(gamma / k)):
+        raise ValueError(
+            f"gamma, sigma and k must keep gamma sigma**2, its multiple by k and gamma / k in the "
+            f"range of float64, got {gamma:g}, {sigma:g} and {k:g}"
+        )
+    return risk
 
 
 def risk_premium(gamma: float, k: float) -> float:
@@ -85,10 +98,13 @@ def avellaneda_stoikov_quotes(
 
     With the mid ``dS = sigma dW``, orders that fill a quote at distance delta at rate
     ``A exp(-k delta)`` and exponential utility of the wealth at T (Quantitative Finance 8(3)
-    (2008) 217-224, section 3.2, of first order in the inventory)::
+    (2008) 217-224, section 3.2)::
 
         reservation = mid - inventory gamma sigma**2 (T - t)
         spread      = gamma sigma**2 (T - t) + (2 / gamma) log(1 + gamma / k)
+
+    The paper comes to them by expanding the exponent theta of the value function to second order in
+    the inventory and taking the terms of the arrivals to first order.
 
     Where the inventory is large, a quote lies on the far side of the mid: so the paper has it.
 
@@ -115,7 +131,8 @@ def avellaneda_stoikov_quotes(
     Raises
     ------
     ValueError
-        A parameter is out of range or not finite.
+        A parameter is out of range or not finite, so large that the quotes would not be, or the
+        shapes do not broadcast.
 
     Examples
     --------
@@ -128,10 +145,21 @@ def avellaneda_stoikov_quotes(
     time_left = _finite("time_left", time_left)
     if (time_left < 0).any():
         raise ValueError(f"time_left must not be negative, got {time_left.min()}")
-    risk = gamma * validate.positive("sigma", sigma) ** 2 * time_left
-    mid, inventory, risk = np.broadcast_arrays(mid, inventory, risk)
-    reservation = mid - inventory * risk
-    spread = risk + 2 * risk_premium(gamma, k)
+    rate = risk_rate(gamma, validate.positive("sigma", sigma), k)
+    try:
+        mid, inventory, time_left = np.broadcast_arrays(mid, inventory, time_left)
+    except ValueError:
+        shapes = f"{mid.shape}, {inventory.shape} and {time_left.shape}"
+        raise ValueError(f"mid, inventory and time_left must broadcast, got {shapes}") from None
+    with np.errstate(over="ignore"):
+        risk = rate * time_left
+        reservation = mid - inventory * risk
+        spread = risk + 2 * risk_premium(gamma, k)
+    if not (np.isfinite(reservation).all() and np.isfinite(spread).all()):
+        raise ValueError(
+            "mid, inventory, gamma, sigma and time_left must keep the quotes in the range of "
+            "float64"
+        )
     values = (reservation - spread / 2, reservation + spread / 2, reservation, spread)
     return AvellanedaStoikovQuotes(*(v if np.ndim(v) else float(v) for v in values))
 
@@ -156,10 +184,17 @@ class GLFTQuotes:
 
 def _rates(gamma: float, sigma: float, A: float, k: float) -> tuple[float, float]:
     """Alpha and eta of the linear system."""
+    risk = risk_rate(gamma, sigma, k)
     ratio = gamma / k
     # (1 + gamma / k) ** (1 + k / gamma), which has the limit e.
     growth = math.exp(math.log1p(ratio) + k * risk_premium(gamma, k))
-    return k * gamma * sigma**2 / 2, A / growth
+    alpha, eta = k * risk / 2, A / growth
+    if not (eta > 0 and math.isfinite(alpha / eta)):
+        raise ValueError(
+            f"gamma, sigma, A and k must keep alpha / eta in the range of float64, "
+            f"got alpha = {alpha:g} and eta = {eta:g}"
+        )
+    return alpha, eta
 
 
 def _evolve(
@@ -255,7 +290,7 @@ def glft_quotes(
     Parameters
     ----------
     max_inventory : int
-        Q, at least 1: no bid at Q, no ask at -Q.
+        Q, from 1 to 100 000: no bid at Q, no ask at -Q.
     gamma : float
         Risk aversion, 1 / (price unit), zero or more; at 0 (its limit, eta = A / e) only the limit
         on the inventory makes the quotes lean.
@@ -286,6 +321,8 @@ def glft_quotes(
     array([2.973, 3.313, 3.653])
     """
     q = check.count("max_inventory", max_inventory, 1)
+    if q > _MOST:
+        raise ValueError(f"max_inventory must be at most {_MOST}, got {q}")
     gamma, sigma = not_negative("gamma", gamma), validate.positive("sigma", sigma)
     A, k = validate.positive("A", A), validate.positive("k", k)
     times = validate.numbers("time_left", time_left)
@@ -293,7 +330,18 @@ def glft_quotes(
         raise ValueError(f"time_left must have at most one axis, got shape {times.shape}")
     if not (times >= 0).all():
         raise ValueError(f"time_left must not be negative, got {times[~(times >= 0)].flat[0]}")
-    steps = _log_ratios(*_rates(gamma, sigma, A, k), q, times.reshape(-1)) / k
+    alpha, eta = _rates(gamma, sigma, A, k)
+    finite = times[np.isfinite(times)]
+    fastest = alpha * q**2 + 2 * eta
+    if not math.isfinite(fastest * max(finite.max(initial=0.0), 1.0) + fastest / eta):
+        raise ValueError(
+            "max_inventory, gamma, sigma, A and time_left must keep the rates of the linear system "
+            "in the range of float64"
+        )
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        steps = _log_ratios(alpha, eta, q, times.reshape(-1)) / k
+    if not np.isfinite(steps).all():
+        raise ValueError("gamma, sigma, A and k must keep the quotes in the range of float64")
     offsets = np.full((2, len(steps), 2 * q + 1), np.nan)
     offsets[0, :, :-1] = risk_premium(gamma, k) + steps
     offsets[1, :, 1:] = risk_premium(gamma, k) - steps

@@ -107,11 +107,21 @@ class _BinanceStream:
         self.quotes: list[tuple[int, int, int, str, str, str, str]] = []
         self.symbol = ""
         self.waiting: list[tuple[int, dict]] = []  # depth received before the snapshot
+        self.book: dict | None = None  # a snapshot received before any depth
         self.last_id: int | None = None
         self.chained = False
 
     def snapshot(self, local_ns: int, book: dict) -> None:
-        """Starts the book; messages received before it count from its receipt on."""
+        """Starts the book; messages received before it count from its receipt on.
+
+        A snapshot has no time of the venue, only an id: it takes that of a depth message, and waits
+        for one where there was none.
+        """
+        if self.last_id is not None or self.book is not None:
+            raise ValueError("files: the recording holds a second snapshot of the book")
+        if not self.waiting:
+            self.book = book
+            return
         self.last_id = book["lastUpdateId"]
         older = [data for _, data in self.waiting if data["u"] <= self.last_id]
         stamp = (older or [data for _, data in self.waiting])[-1 if older else 0]
@@ -127,6 +137,9 @@ class _BinanceStream:
     def depth(self, local_ns: int, data: dict) -> None:
         if self.last_id is None:
             self.waiting.append((local_ns, data))
+            if self.book is not None:
+                book, self.book = self.book, None
+                self.snapshot(local_ns, book)
             return
         if data["u"] <= self.last_id:
             return
@@ -174,25 +187,42 @@ def _whole(numbers: pd.Series, places: int) -> np.ndarray:
     return np.array([int(Decimal(text).scaleb(places)) for text in texts])[codes]
 
 
+# Currencies that symbols are quoted in; no name is the end of another.
+QUOTES = ("USDT", "FDUSD", "USDC", "TUSD", "BTC", "ETH", "TRY", "EUR")
+
+
+def _pair(symbol: str) -> str:
+    """BASE/QUOTE of a symbol that Binance writes in one word."""
+    for quote in QUOTES:
+        base = symbol.removesuffix(quote)
+        if base and base != symbol:
+            return f"{base}/{quote}"
+    raise ValueError(f"files: the symbol must be quoted in one of {QUOTES}, got {symbol!r}")
+
+
 def binance_stream(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
     """Raw Binance combined stream of one symbol, `<local ns> <JSON>` a line, gzip.
 
     Tables `events`, `markets`, and `quotes` (the venue's own best quotes; `exchange_ns` is -1
     where the venue gives no time). What came before the REST snapshot is used only as far as it
-    bridges it.
+    bridges it. A snapshot that comes before any depth message counts from the first of them on,
+    and so does what follows.
 
     Raises
     ------
     SequenceGap
         A depth message is missing.
     ValueError
-        There is no snapshot.
+        There is no snapshot, or none that a depth message follows, or more than one; or the symbol
+        is quoted in a currency that is not in QUOTES.
     """
     (content,) = files.values()
     stream = _BinanceStream()
     for line in gzip.decompress(content).splitlines():
         stamp, _, frame = line.partition(b" ")
         stream.message(int(stamp), json.loads(frame))
+    if stream.book is not None:
+        raise ValueError("files: the recording holds no depth message")
     if stream.last_id is None:
         raise ValueError("files: the recording holds no snapshot of the book")
     events = pd.DataFrame(stream.rows, columns=EVENT_DTYPE.names)
@@ -203,7 +233,7 @@ def binance_stream(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
     quotes = pd.DataFrame(stream.quotes, columns=names)
     for name in names[3:]:
         quotes[name] = _whole(quotes[name], places["size" if "size" in name else "price"])
-    symbol = f"{stream.symbol.removesuffix('USDT')}/USDT"
+    symbol = _pair(stream.symbol)
     grid = {
         f"{word}_size": float(Decimal(1).scaleb(-places[name]))
         for word, name in (("tick", "price"), ("lot", "size"))

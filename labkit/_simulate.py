@@ -525,7 +525,7 @@ def simulate_market(
         Per tick.
     latency_ms, jitter_ms : float
         An event is received after `latency_ms` and an exponential time of mean `jitter_ms`, one for
-        all rows of a request, but never before the event in front of it.
+        all rows of a request, but never before the event in front of it. At most 1e9.
 
     Returns
     -------
@@ -548,6 +548,8 @@ def simulate_market(
         waits[name] = validate.finite(name, value)
         if waits[name] < 0:
             raise ValueError(f"{name} must not be negative, got {value}")
+        if name != "warm_up_s" and waits[name] > 1e9:
+            raise ValueError(f"{name} must be at most 1e9, got {value}")
     distance = np.arange(1.0, 21.0)
     if limit_rates is None:
         limit_rates = 1.6 / np.sqrt(distance)

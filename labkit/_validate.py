@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from labkit.reference import _checks as check
 
-__all__ = ["array", "finite", "frame", "increasing", "labels", "numbers", "positive"]
+__all__ = [
+    "array",
+    "finite",
+    "frame",
+    "increasing",
+    "labels",
+    "numbers",
+    "one_clock",
+    "positive",
+]
 
 
 def positive(name: str, value: Any) -> float:
@@ -35,6 +44,19 @@ def numbers(name: str, value: Any) -> NDArray[np.float64]:
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got {values.dtype}")
     return values.astype(np.float64)
+
+
+def one_clock(**times: NDArray) -> None:
+    """Times that are compared must all be integers of one sign, or all floats.
+
+    Of nanoseconds, float64 loses the last two or three digits.
+    """
+    filled = {name: array.dtype for name, array in times.items() if array.size}
+    if not filled or np.result_type(*filled.values()).kind != "f":
+        return
+    if any(dtype.kind != "f" for dtype in filled.values()):
+        names, kinds = " and ".join(times), " and ".join(map(str, filled.values()))
+        raise TypeError(f"{names} must be all integers or all floats, got {kinds}")
 
 
 def array(name: str, value: Any, shape: tuple[int | None, ...]) -> NDArray[np.float64]:

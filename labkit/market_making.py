@@ -44,10 +44,11 @@ from labkit._quotes import (
     glft_quotes,
     not_negative,
     risk_premium,
+    risk_rate,
 )
 from labkit.reference import _checks as check
 from labkit.reference import _philox as philox
-from labkit.reference.market_making import fills, half_words
+from labkit.reference.market_making import MOST_PATHS, fills, half_words
 
 __all__ = [
     "GLFT",
@@ -76,6 +77,9 @@ __all__ = [
 
 # Cells of a table of quotes that a strategy without a limit may ask for: 0.4 GB at most.
 _CELLS = 1 << 22
+
+# Units that may be held at the start.
+_FARTHEST = 1 << 31
 
 # The first block of words that normal numbers are made of: word 2**34.
 _NORMALS = 1 << 32
@@ -190,7 +194,10 @@ class Offsets:
 def _limit(max_inventory: int | None, reach: int, rows: int) -> int:
     """The limit of a table: the one asked for, or one that no path can get to."""
     if max_inventory is not None:
-        return check.count("max_inventory", max_inventory, 1)
+        limit = check.count("max_inventory", max_inventory, 1)
+        if rows * (2 * limit + 1) > _CELLS:
+            raise ValueError(f"max_inventory must be less for {rows} steps, got {limit}")
+        return limit
     if rows * (2 * reach + 1) > _CELLS:
         raise ValueError(
             f"max_inventory must be given for {rows} steps: without a limit, a table of all "
@@ -217,7 +224,12 @@ class AvellanedaStoikov:
     def offsets(self, market: Market, reach: int) -> Offsets:
         """Offsets at every step; the inventory shifts both sides."""
         q = _limit(self.max_inventory, reach, market.n_steps)
-        risk = not_negative("gamma", self.gamma) * market.sigma**2
+        risk = risk_rate(not_negative("gamma", self.gamma), market.sigma, market.k)
+        if not math.isfinite(risk * market.horizon * (q + 1)):
+            raise ValueError(
+                "gamma, sigma and horizon must keep the quotes in the range of float64, "
+                f"got {self.gamma:g}, {market.sigma:g} and {market.horizon:g}"
+            )
         risk_left = risk * (market.horizon - market.times)[:, None]
         lean = np.arange(-q, q + 1) * risk_left
         half = risk_left / 2 + risk_premium(self.gamma, market.k)
@@ -492,11 +504,11 @@ def simulate(
     sigma, A, k, horizon, n_steps : float
         The market, see `Market`.
     n_paths : int
-        At least 1.
+        From 1 to 1e8.
     seed : int
         0 to 2**64 - 1.
     mid, inventory : float, int
-        At the start. Cash starts at 0.
+        At the start, the inventory within 2**31. Cash starts at 0.
     moves : str
         ``"binary"``, or ``"gaussian"`` for ``sigma sqrt(dt)`` times a normal number.
     n_recorded : int
@@ -522,17 +534,23 @@ def simulate(
     """
     market = Market(sigma, A, k, horizon, n_steps)
     n_paths = check.count("n_paths", n_paths, 1)
+    if n_paths > MOST_PATHS:
+        raise ValueError(f"n_paths must be at most {MOST_PATHS}, got {n_paths}")
     recorded = check.count("n_recorded", n_recorded, 0)
     if recorded > n_paths:
         raise ValueError(f"n_recorded must be at most n_paths = {n_paths}, got {recorded}")
     seed, mid = philox.seed("seed", seed), validate.finite("mid", mid)
     start = _whole("inventory", inventory)
+    if abs(start) > _FARTHEST:
+        raise ValueError(f"inventory must be from -2**31 to 2**31, got {start}")
     if moves not in ("binary", "gaussian"):
         raise ValueError(f"moves must be 'binary' or 'gaussian', got {moves!r}")
 
     def walk(paths: int) -> _Walk:
         return _Walk(market, mid, seed, moves == "gaussian", np.full(paths, start))
 
+    if isinstance(strategy, type):
+        raise TypeError(f"strategy must be an instance, got the class {strategy.__name__}")
     if not hasattr(strategy, "offsets"):
         if not callable(strategy):
             kind = type(strategy).__name__
@@ -625,7 +643,7 @@ def symmetric_moments(
     Raises
     ------
     ValueError, TypeError
-        A parameter is out of range.
+        A parameter is out of range, or so large that a moment would not be finite.
 
     Examples
     --------
@@ -637,5 +655,11 @@ def symmetric_moments(
     half, n = validate.finite("spread", spread) / 2, market.n_steps
     p = market.fill_probability(half).item()
     step = 2 * p * (1 - p)  # variance of the change of the inventory in one step
-    profit = n * step * half**2 + market.sigma**2 * market.dt * step * n * (n + 1) / 2
-    return SymmetricMoments(p, 2 * n * p * half, math.sqrt(profit), math.sqrt(n * step))
+    earned = n * step * half * half
+    carried = market.sigma * market.sigma * market.dt * step * n * (n + 1) / 2
+    if not math.isfinite(earned + carried):
+        raise ValueError(
+            "spread, sigma, horizon and n_steps must keep the variance of the profit in the range "
+            f"of float64, got {spread:g}, {market.sigma:g}, {market.horizon:g} and {n}"
+        )
+    return SymmetricMoments(p, 2 * n * p * half, math.sqrt(earned + carried), math.sqrt(n * step))

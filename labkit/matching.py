@@ -208,7 +208,8 @@ def match(
     TypeError, ValueError
         The table is malformed: a column is absent or holds no whole numbers, times fall, a kind,
         side or flag does not exist, flags do not go with the kind, or `book` is crossed, names an
-        id twice, or holds a price or size out of range. Then no request is worked through.
+        id twice, or holds a price or size out of range; sizes come to 2**63 lots in all; or
+        `instrument` is no Instrument. Then no request is worked through.
 
     Examples
     --------
@@ -226,6 +227,8 @@ def match(
     >>> matched.orders["state"].to_list()
     ['filled', 'resting', 'filled']
     """
+    if instrument is not None and not isinstance(instrument, Instrument):
+        raise TypeError(f"instrument must be an Instrument, got {type(instrument).__name__}")
     columns = _requests(orders)
     engine = _engine(book)
     trades, events, status = engine.process(*columns.values())
@@ -327,9 +330,11 @@ class MatchingEngine:
         ------
         TypeError, ValueError
             An argument is no integer, the side or flag does not exist, the flag does not go with
-            the order, or the time is before that of the last request.
+            the order, the time is before that of the last request, or no id is above the largest.
         """
         kind = "limit" if price is not None else "market"
+        if id is None and self._next_id == 2**63:
+            raise ValueError("id must be given: none is above the largest so far, 2**63 - 1")
         name = self._next_id if id is None else _integer("id", id)
         price = 0 if price is None else _integer("price", price)
         sizes = _integer("side", side), price, _integer("size", size)

@@ -318,9 +318,9 @@ def sharpe_standard_error(
       any distribution with four moments (Mertens, "Comments on variance of the IID estimator in
       Lo (2002)", 2002);
     - ``"newey-west"``: ``sqrt(v / n)`` with v the long-run variance of the ratio's influence
-      ``z[t] - S (z[t]**2 - 1) / 2``, ``z = (r - mean) / std``: stationary returns (Lo 2002, by
-      generalised moments), v by Bartlett's weights over `lags` autocovariances (Newey & West
-      1987). Without lags it is ``"mertens"``.
+      ``z[t] - S (z[t]**2 - 1) / 2``, z the returns less their mean in units of the root of
+      the mean square of that: stationary returns (Lo 2002, by generalised moments), v by Bartlett's
+      weights over `lags` autocovariances (Newey & West 1987). Without lags it is ``"mertens"``.
 
     Each is multiplied by ``sqrt(P)``, as the ratio is.
 
@@ -371,7 +371,9 @@ def _influence(values: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
     """What each return adds to the error of the ratio; NaN where the returns do not vary."""
     away = values - values.mean()
     deviation = math.sqrt(away @ away / len(values)) if np.ptp(values) else math.nan
-    ratio, z = (values.mean() - rate) / deviation, away / deviation
+    # The ratio is that of `sharpe`, of the deviation of the sample.
+    ratio = (values.mean() - rate) / deviation * math.sqrt(1 - 1 / len(values))
+    z = away / deviation
     return z - ratio / 2 * (z**2 - 1)
 
 

@@ -379,6 +379,7 @@ def test_misaligned_or_broken_input_is_refused():
         ((signals[::-1], prices[::-1]), {}, ValueError, "prices must have rows in increasing"),
         ((signals, prices), {"lag": 0}, ValueError, "lag must be at least 1, got 0"),
         ((signals, prices), {"lag": 1.0}, TypeError, "lag must be an integer"),
+        ((signals, prices), {"lag": True}, TypeError, "lag must be an integer, got bool"),
         ((signals, prices), {"unit": "shares"}, ValueError, "unit must be"),
         ((signals, prices), {"capital": 0.0}, ValueError, "capital must be positive"),
         ((signals, negative), {"unit": "weight"}, ValueError, "prices must be positive"),

@@ -485,6 +485,48 @@ def test_binance_reader_needs_a_snapshot():
         binance([message for message in STREAM if message is not BOOK])
 
 
+def test_a_binance_snapshot_before_any_depth_starts_with_the_next_depth():
+    bridge = STREAM[2]
+    rows = binance([BOOK, STREAM[0], bridge, *STREAM[4:]])["events"].to_numpy().tolist()
+    ms, receipt = 10**6, 10**9
+    assert rows[:5] == [
+        [1100 * ms, receipt + 2, 0, 0, 3, 0],
+        [1100 * ms, receipt + 2, 1001, 150, 4, 1],
+        [1100 * ms, receipt + 2, 1003, 225, 4, -1],
+        [1100 * ms, receipt + 2, 1002, 50, 1, 1],
+        [1149 * ms, receipt + 3, 1002, 25, 2, -1],
+    ]
+    with pytest.raises(ValueError, match=r"^files: the recording holds no depth message"):
+        binance([BOOK, STREAM[0]])
+
+
+@pytest.mark.parametrize("messages", [[*STREAM, BOOK], [BOOK, BOOK, *STREAM]])
+def test_binance_reader_refuses_a_second_snapshot(messages):
+    with pytest.raises(ValueError, match=r"^files: the recording holds a second snapshot"):
+        binance(messages)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "pair"),
+    [
+        ("BTCUSDT", "BTC/USDT"),
+        ("ETHBTC", "ETH/BTC"),
+        ("USDTTRY", "USDT/TRY"),
+        ("XFDUSD", "X/FDUSD"),
+    ],
+)
+def test_binance_symbols_are_split_at_the_quote_currency(symbol, pair):
+    messages = json.loads(json.dumps(STREAM).replace("BTCUSDT", symbol))
+    assert binance(messages)["markets"].index.to_list() == [pair]
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT_250328", "BTCBRL", "USDT"])
+def test_a_binance_symbol_that_cannot_be_split_is_refused(symbol):
+    messages = json.loads(json.dumps(STREAM).replace("BTCUSDT", symbol))
+    with pytest.raises(ValueError, match=r"^files: the symbol must be quoted in one of"):
+        binance(messages)
+
+
 @pytest.mark.real_data("binance_spot_btcusdt_20240808")
 def test_the_binance_book_agrees_with_the_venues_own_quotes():
     tables = data.load("binance_spot_btcusdt_20240808")

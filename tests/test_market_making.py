@@ -112,6 +112,20 @@ def test_without_risk_aversion_the_quotes_are_those_of_the_limit():
 
 
 @pytest.mark.parametrize(
+    "large", [{"sigma": 1e200}, {"gamma": 1e308}, {"time_left": 1e308, "inventory": 1e9}]
+)
+def test_quotes_beyond_float64_are_refused(large):
+    arguments = {"mid": 100.0, "inventory": 1, "time_left": 1.0} | AS | large
+    with pytest.raises(ValueError, match=r"^(mid, inventory, )?gamma"):
+        avellaneda_stoikov_quotes(**arguments)
+
+
+def test_quotes_of_shapes_that_do_not_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"^mid, inventory and time_left must broadcast"):
+        avellaneda_stoikov_quotes(np.ones(3), np.ones(2), time_left=1.0, **AS)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("gamma", -0.1), ("gamma", math.inf), ("sigma", 0), ("k", 0), ("time_left", -1)]
     + [(name, math.nan) for name in ("mid", "inventory", "gamma", "sigma", "k", "time_left")],
@@ -237,6 +251,11 @@ def test_a_limit_that_float64_cannot_reach_is_refused():
     [
         ("max_inventory", 0, ValueError),
         ("max_inventory", 1.5, TypeError),
+        ("max_inventory", True, TypeError),
+        ("max_inventory", 10**9, ValueError),
+        ("sigma", 1e200, ValueError),
+        ("A", 1e-320, ValueError),
+        ("k", 1e-309, ValueError),
         ("gamma", -1, ValueError),
         ("sigma", 0, ValueError),
         ("A", 0, ValueError),
@@ -249,6 +268,20 @@ def test_a_limit_that_float64_cannot_reach_is_refused():
 def test_glft_names_a_bad_argument(name, value, error):
     with pytest.raises(error, match=name):
         glft_quotes(**({"max_inventory": 3} | PAPER | {name: value}))
+
+
+@pytest.mark.parametrize("time_left", [1.0, math.inf])
+@pytest.mark.parametrize("large", [{"gamma": 1e300}, {"sigma": 1e200}])
+def test_quotes_that_float64_does_not_hold_are_refused(large, time_left):
+    with pytest.raises(ValueError, match="gamma"):
+        glft_quotes(3, **(PAPER | large), time_left=time_left)
+    with pytest.raises(ValueError, match=r"^gamma"):
+        glft_closed_form([3], **(PAPER | large))
+
+
+def test_moments_that_float64_does_not_hold_are_refused():
+    with pytest.raises(ValueError, match=r"^spread, sigma, horizon and n_steps must keep"):
+        symmetric_moments(1.0, **(MARKET | {"sigma": 1e200}))
 
 
 def test_the_closed_form_takes_whole_inventories():
@@ -506,6 +539,16 @@ def test_exact_quotes_have_the_greatest_expected_utility(shift, slope):
         ({"strategy": AvellanedaStoikov(-1.0)}, ValueError, "gamma"),
         ({"strategy": Symmetric(math.nan)}, ValueError, "spread"),
         ({"n_steps": 100_000}, ValueError, "max_inventory"),
+        ({"n_paths": 10**15}, ValueError, "n_paths must be at most 100000000"),
+        ({"n_paths": True}, TypeError, "n_paths must be an integer, got bool"),
+        ({"strategy": AvellanedaStoikov}, TypeError, "strategy must be an instance, got the class"),
+        ({"strategy": AvellanedaStoikov(0.1, True)}, TypeError, "max_inventory must be an integer"),
+        ({"strategy": AvellanedaStoikov(0.1, 10**9)}, ValueError, "max_inventory must be less"),
+        ({"strategy": Symmetric(1.0, 10**9)}, ValueError, "max_inventory must be less"),
+        ({"strategy": GLFT(0.1, 10**9)}, ValueError, "max_inventory must be at most 100000"),
+        ({"strategy": lambda t, q, s: (1.0, 1.0), "inventory": 2**40}, ValueError, "inventory"),
+        ({"strategy": AvellanedaStoikov(1e300), "sigma": 1e200}, ValueError, "gamma, sigma and k"),
+        ({"strategy": AvellanedaStoikov(1e300), "sigma": 1e3}, ValueError, "gamma, sigma and hor"),
     ],
 )
 def test_simulate_names_a_bad_argument(change, error, message):
@@ -646,6 +689,16 @@ def test_depth_is_measured_from_the_mid_before_the_trade():
     np.testing.assert_array_equal(other[:4], depth[:4])
 
 
+def test_times_of_two_kinds_are_refused():
+    ns = 1_700_000_000_000_000_001  # no float64
+    trades = np.array([ns]), [101.0], [1]
+    assert trade_depth(*trades, np.array([ns - 1]), [100.0]).tolist() == [1.0]
+    for quotes in (np.array([ns - 1.0]), np.array([ns - 1], np.uint64)):
+        with pytest.raises(TypeError, match=r"^time and quote_time must be all integers or all"):
+            trade_depth(*trades, quotes, [100.0])
+    assert np.isnan(trade_depth(*trades, [], [])).all()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -667,6 +720,9 @@ def test_depth_is_measured_from_the_mid_before_the_trade():
         ({"method": "regression", "levels": [1.0]}, ValueError, "levels"),
         ({"method": "regression", "levels": [0.1, 1.0]}, ValueError, "levels"),
         ({"method": "regression", "levels": [1.0, 7.0]}, ValueError, "levels"),
+        ({"method": "regression", "levels": [1.6, 1.8]}, ValueError, "levels must not all be"),
+        ({"levels": [1.0, 2.0]}, ValueError, "levels must be None"),
+        ({"depth": [1e4, 1e4, 1e4 + 1], "min_depth": 1e4}, ValueError, "min_depth must be less"),
     ],
 )
 def test_intensity_names_a_bad_argument(change, error, message):
@@ -822,10 +878,35 @@ def test_predictions_look_up_the_state(chain):
     model = MicroPriceModel.fit(*chain[3], **SHAPE)
     assert model.predict(10.0, 1.0, 11.0, 7.0) == 10.5 + model.adjustment[0, 0]
     assert model.predict(10.0, 7.0, 12.0, 1.0) == 11.0 + model.adjustment[1, 3]
-    # On the edge in the upper bucket; wider than the table as its widest.
-    assert model.predict(10.0, 1.0, 11.0, 1.0) == 10.5 + model.adjustment[0, 2]
+    # On the edge the mean of both buckets; wider than the table as its widest.
+    on_edge = 10.5 + model.adjustment[0, :2].mean()
+    assert model.predict(10.0, 1.0, 11.0, 3.0) == pytest.approx(on_edge, abs=1e-12)
     assert model.predict(10.0, 7.0, 15.0, 1.0) == 12.5 + model.adjustment[1, 3]
     assert model.predict([[10.0]], [[7.0]], [[12.0]], [[1.0]]).shape == (1, 1)
+
+
+def test_at_equal_sizes_the_micro_price_is_the_mid(chain):
+    model = MicroPriceModel.fit(*chain[3], **SHAPE)
+    assert model.predict(10.0, 3.0, 11.0, 3.0) == pytest.approx(10.5, abs=1e-12)
+    assert model.predict(10.0, 1.0, 12.0, 1.0) == pytest.approx(11.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("buckets", ["equal width", "equal counts"])
+@pytest.mark.parametrize("n_buckets", [2, 3, 4, 10])
+def test_predictions_mirror_where_the_imbalance_is_on_an_edge(n_buckets, buckets):
+    shape = {"tick_size": 1.0, "max_spread": 1, "n_buckets": n_buckets, "buckets": buckets}
+    rng = np.random.default_rng(0)
+    bid = np.cumsum(rng.integers(-1, 2, 20_000))
+    sizes = rng.integers(1, 12, (2, bid.size))
+    model = MicroPriceModel.fit(bid, sizes[0], bid + 1, sizes[1], **shape)
+    bid_size = np.repeat(np.arange(1.0, 31.0), 30)
+    ask_size = np.tile(np.arange(1.0, 31.0), 30)
+    share = bid_size / (bid_size + ask_size)
+    assert (np.abs(share[:, None] - model.edges[1:-1]) < 1e-12).any(axis=0).all()
+    bid = np.full(share.shape, 10.0)
+    here = model.predict(bid, bid_size, bid + 1, ask_size)
+    there = model.predict(bid, ask_size, bid + 1, bid_size)
+    np.testing.assert_allclose(here - 10.5, 10.5 - there, atol=1e-10)
 
 
 def test_buckets_of_equal_counts_are_symmetric_and_even():
@@ -976,9 +1057,11 @@ def test_imbalance_over_an_interval_knows_nothing_later():
         ([1, 2], [1.0, 1.0], [0], "edges"),
         ([1, 2], [1.0, 1.0], [1, 1], "edges"),
         ([1, 2], [1.0, 1.0], [0, math.nan], "edges"),
+        ([1, 2], [1.0, 1.0], [0.0, 1.0], "time and edges must be all integers or all floats"),
+        ([1.0, 2.0], [1.0, 1.0], [0, 1], "time and edges must be all integers or all floats"),
         (["1", "2"], [1.0, 1.0], [0, 1], "time"),
     ],
 )
 def test_sums_name_a_bad_argument(time, values, edges, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError if "integers" in message else ValueError, match=message):
         sum_by_time(time, values, edges)

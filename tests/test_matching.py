@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from labkit import reference
 from labkit._events import CLEAR, DEPTH, EVENT_DTYPE, SNAPSHOT, TRADE, Instrument
 from labkit.data import simulate_market
 from labkit.matching import (
@@ -505,8 +506,39 @@ def test_a_recording_needs_an_instrument():
     flow = requests((1, "limit", 1, 100, 5))
     with pytest.raises(ValueError, match=r"^instrument must be given"):
         _ = match(flow).recording
+    with pytest.raises(TypeError, match=r"^instrument must be an Instrument, got str"):
+        match(flow, instrument="SIM/USD")
     sim = Instrument("SIM/USD", 0.01, 0.001)
     assert len(match(flow, instrument=sim).recording) == 1
+
+
+def test_after_the_largest_id_one_must_be_given():
+    engine = MatchingEngine()
+    assert engine.submit(1, 1, 100, id=2**63 - 1).state == "resting"
+    with pytest.raises(ValueError, match=r"^id must be given"):
+        engine.submit(1, 1, 100)
+    assert engine.submit(1, 1, 100, id=5).state == "resting"
+
+
+def test_lots_that_no_sum_holds_are_refused_and_change_nothing():
+    empty = (np.empty(0, dtype) for dtype in (np.int64, np.int8, np.int64, np.int64))
+    engine = reference.MatchingEngine(*empty)
+    engine._lots = 2**63 - 6
+    columns = [np.array(c) for c in ([1, 2], [1, 2])]
+    types = (np.uint8, np.int8, np.int64, np.int64, np.uint8)
+    of = [
+        np.array([value, value], dtype)
+        for value, dtype in zip((1, 1, 10, 3, 0), types, strict=True)
+    ]
+    message = (
+        r"^size\[1\] must leave less than 2\*\*63 lots in all, got 3 after 9223372036854775805"
+    )
+    with pytest.raises(ValueError, match=message):
+        engine.process(*columns, *of)
+    assert len(engine.resting()[0]) == 0
+    of[3][1] = 2
+    engine.process(*columns, *of)
+    assert engine.levels(1, 1)[1].tolist() == [5]
 
 
 def test_the_stepwise_engine_numbers_orders_and_keeps_time():
@@ -799,6 +831,8 @@ def test_where_a_side_is_empty_its_last_quote_stands_in():
         ("fundamental_rate", -1.0, ValueError),
         ("pull", np.nan, ValueError),
         ("latency_ms", -1.0, ValueError),
+        ("latency_ms", 1e300, ValueError),
+        ("jitter_ms", 1.1e9, ValueError),
         ("jitter_ms", np.inf, ValueError),
     ],
 )

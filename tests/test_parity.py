@@ -1119,6 +1119,8 @@ MAKER = {
         ("move", np.nan, ValueError, "move"),
         ("move", None, TypeError, "move"),
         ("n_paths", 0, ValueError, "n_paths"),
+        ("n_paths", True, TypeError, "n_paths must be an integer, got bool"),
+        ("n_paths", 10**15, ValueError, "n_paths must be at most 100000000, got"),
         ("seed", -1, ValueError, "seed"),
         ("seed", 2**64, ValueError, "seed"),
         ("seed", 0.5, TypeError, "seed"),

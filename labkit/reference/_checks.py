@@ -54,8 +54,10 @@ def number(name: str, value: Any) -> float:
 
 
 def count(name: str, value: Any, least: int) -> int:
-    """An integer of at least `least`."""
+    """An integer of at least `least`, and no bool."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         result = operator.index(value)
     except TypeError:
         kind = type(value).__name__

@@ -16,6 +16,8 @@ __all__ = ["fills", "half_words", "order_flow_imbalance", "simulate_market_makin
 
 # A half word holds one of that many numbers above its lowest bit.
 _GRID = 2.0**31
+# Paths that are simulated at most.
+MOST_PATHS = 100_000_000
 
 
 def half_words(
@@ -112,7 +114,7 @@ def simulate_market_making(
     move : float
         Of the mid in a step, finite and not negative.
     n_paths : int
-        At least 1.
+        From 1 to 1e8.
     seed : int
         0 to 2**64 - 1.
 
@@ -151,6 +153,8 @@ def simulate_market_making(
         raise ValueError(f"move must be finite and not negative, got {move}")
     n_paths = _checks.count("n_paths", n_paths, 1)
     seed = _philox.seed("seed", seed)
+    if n_paths > MOST_PATHS:
+        raise ValueError(f"n_paths must be at most {MOST_PATHS}, got {n_paths}")
 
     streams = np.arange(n_paths, dtype=np.uint64)
     held = np.full(n_paths, start)

@@ -111,6 +111,7 @@ class MatchingEngine:
         self._orders: dict[int, _Order] = {}
         self._sides = {1: _Side(1), -1: _Side(-1)}
         self._time: int | None = None
+        self._lots = 0  # sizes asked for so far: no level, and no sum of an order, holds more
         self._trades: list[tuple] = []
         self._events: list[tuple] = []
         rows = zip(id.tolist(), side.tolist(), price.tolist(), size.tolist(), strict=True)
@@ -124,6 +125,7 @@ class MatchingEngine:
                     raise ValueError(f"{what}[{row}] must be from 1 to 2**40, got {value}")
             if self._marketable(way, ticks):
                 raise ValueError(f"price[{row}] must not cross the book, got {ticks}")
+            self._lots = _more_lots(self._lots, row, lots)
             order = self._orders[name] = _Order(name, way, ticks, lots, left=lots)
             self._sides[way].append(order)
 
@@ -149,7 +151,8 @@ class MatchingEngine:
         ------
         TypeError, ValueError
             A column has the wrong type or length, a time is before the one in front of it, a kind,
-            side or flag is none, or flags do not go with the kind.
+            side or flag is none, flags do not go with the kind, or the sizes of all requests so far
+            come to 2**63 lots.
         """
         n = len(check.array("time_ns", time_ns, np.int64, ("k",)))
         check.array("id", id, np.int64, (n,))
@@ -159,8 +162,8 @@ class MatchingEngine:
         check.array("size", size, np.int64, (n,))
         check.array("flags", flags, np.uint8, (n,))
         columns = [c.tolist() for c in (time_ns, id, kind, side, price, size, flags)]
-        last = self._time
-        for row, (time, _, what, way, _, _, flag) in enumerate(zip(*columns, strict=True)):
+        last, lots = self._time, self._lots
+        for row, (time, _, what, way, _, amount, flag) in enumerate(zip(*columns, strict=True)):
             if last is not None and time < last:
                 raise ValueError(f"time_ns[{row}] must not be before {last}, got {time}")
             last = time
@@ -170,6 +173,9 @@ class MatchingEngine:
                 raise ValueError(f"side[{row}] must be 1 or -1, got {way}")
             if flag not in FLAGS[what]:
                 raise ValueError(f"flags[{row}] must go with kind {what}, got {flag}")
+            if what != CANCEL:
+                lots = _more_lots(lots, row, amount)
+        self._lots = lots
         self._trades, self._events = [], []
         answers = [self._request(*request) for request in zip(*columns, strict=True)]
         orders = [
@@ -351,6 +357,17 @@ class MatchingEngine:
 
     def _publish(self, side: int, price: int) -> None:
         self._events.append((self._time, price, self._sides[side].total(price), DEPTH, side))
+
+
+def _more_lots(lots: int, row: int, size: int) -> int:
+    """The sum of the sizes asked for, with one more; sizes that are rejected do not count."""
+    if not 1 <= size <= LARGEST:
+        return lots
+    if lots + size >= 2**63:
+        raise ValueError(
+            f"size[{row}] must leave less than 2**63 lots in all, got {size} after {lots}"
+        )
+    return lots + size
 
 
 def zero_intelligence_flow(

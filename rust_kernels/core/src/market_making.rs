@@ -12,6 +12,9 @@ use rayon::prelude::*;
 /// Paths that one loop carries: one need not wait for what another looks up.
 const LANES: usize = 4;
 
+/// Paths that are simulated at most: ten gigabytes.
+const MOST_PATHS: usize = 100_000_000;
+
 /// Paths of one task.
 const CHUNK: usize = 64 * LANES;
 
@@ -150,6 +153,10 @@ pub fn simulate_market_making(
             "move",
             format!("must be finite and not negative, got {move_size}"),
         ));
+    }
+    if n_paths > MOST_PATHS {
+        let problem = format!("must be at most 100000000, got {n_paths}");
+        return Err(Error::new("n_paths", problem));
     }
     let walk = Walk {
         table: &table,

@@ -50,7 +50,7 @@ pub const DEPTH: u8 = 1;
 /// Kind of event: a trade.
 pub const TRADE: u8 = 2;
 
-/// Ticks or lots of one order: a level overflows only with eight million orders of that size.
+/// Ticks or lots of one order.
 const LARGEST: i64 = 1 << 40;
 
 /// Levels from the best one on that are looked at one by one.
@@ -383,10 +383,11 @@ impl Index {
     /// The slot that holds the id, or the free one that would.
     #[inline(always)]
     fn slot(&self, id: i64) -> usize {
-        // Ids that follow each other stay neighbours; the multiple spreads those that differ above.
-        let spread = (id >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
+        // The highest bits of the multiple by the golden ratio depend on every bit of the id, and
+        // ids that follow each other lie evenly. The fold is for ids that differ far above only.
+        let mixed = (id ^ (id >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64) as u64;
         let mask = self.slots.len() - 1;
-        let mut slot = id.wrapping_add(spread) as usize & mask;
+        let mut slot = (mixed >> (64 - self.slots.len().trailing_zeros())) as usize;
         while self.slots[slot].1 != 0 && self.slots[slot].0 != id {
             slot = (slot + 1) & mask;
         }
@@ -429,6 +430,20 @@ pub struct Engine {
     index: Index,
     sides: [Side; 2],
     time_ns: i64,
+    /// Sizes asked for so far: no level, and no sum of an order, holds more.
+    lots: i64,
+}
+
+/// The sum of the sizes asked for, with one more; sizes that are rejected do not count.
+#[inline(always)]
+fn more_lots(lots: i64, row: usize, size: i64) -> Result<i64, Error> {
+    if !(1..=LARGEST).contains(&size) {
+        return Ok(lots);
+    }
+    lots.checked_add(size).ok_or_else(|| {
+        let problem = format!("must leave less than 2**63 lots in all, got {size} after {lots}");
+        Error::new(format!("size[{row}]"), problem)
+    })
 }
 
 /// Row of a side: bids, then asks.
@@ -444,6 +459,7 @@ impl Engine {
             index: Index::new(id.len()),
             sides: [Side::default(), Side::default()],
             time_ns: i64::MIN,
+            lots: 0,
         };
         for row in 0..id.len() {
             let (id, side, price, size) = (id[row], side[row], price[row], size[row]);
@@ -463,6 +479,7 @@ impl Engine {
             if engine.marketable(side, price) {
                 return refuse("price", format!("must not cross the book, got {price}"));
             }
+            engine.lots = more_lots(engine.lots, row, size)?;
             let index = engine.take_in(id, side, price, size);
             let key = i64::from(side) * price;
             engine.sides[which(side)].append(&mut engine.orders, index, key);
@@ -475,13 +492,16 @@ impl Engine {
     /// The status of each is that at the end.
     pub fn process(&mut self, requests: Requests<'_>) -> Result<(Tape, Statuses), Error> {
         let n = requests.time_ns.len();
-        let mut last = self.time_ns;
+        let (mut last, mut lots) = (self.time_ns, self.lots);
         for row in 0..n {
             let request = requests.row(row);
             if let Some((column, problem)) = request.malformed(last) {
                 return Err(Error::new(format!("{column}[{row}]"), problem));
             }
             last = request.time_ns;
+            if request.kind != CANCEL {
+                lots = more_lots(lots, row, request.size)?;
+            }
         }
         if self.orders.len() + n >= NONE as usize {
             return Err(Error::new(
@@ -489,6 +509,7 @@ impl Engine {
                 "must leave less than 2**32 orders in all",
             ));
         }
+        self.lots = lots;
         let entering = requests.kind.iter().filter(|&&kind| kind <= MARKET).count();
         self.orders.reserve(entering);
         self.index.reserve(entering);
@@ -853,6 +874,46 @@ mod tests {
             }
             assert!((0..5000).all(|n| index.get(i64::from(n) * stride) == Some(n)));
         }
+    }
+
+    #[test]
+    fn millions_of_ids_in_a_row_are_found_in_few_steps() {
+        let n = 4_000_000_u32;
+        let mut index = Index::new(0);
+        for id in 0..n {
+            index.insert(i64::from(id), id);
+        }
+        // Each id lies at most a few slots beyond the first one looked at.
+        let wrong = (0..n).filter(|&id| index.get(i64::from(id)) != Some(id));
+        assert_eq!(wrong.count(), 0);
+        let mut run = 0;
+        let mut longest = 0;
+        for slot in &index.slots {
+            run = if slot.1 == 0 { 0 } else { run + 1 };
+            longest = longest.max(run);
+        }
+        assert!(longest < 100, "{longest} slots in a row are taken");
+    }
+
+    #[test]
+    fn lots_that_no_sum_holds_are_refused_and_change_nothing() {
+        let mut engine = empty();
+        engine.lots = i64::MAX - 5;
+        let of = |size: &'static [i64]| Requests {
+            time_ns: &[1, 2],
+            id: &[1, 2],
+            kind: &[LIMIT, LIMIT],
+            side: &[1, 1],
+            price: &[10, 10],
+            size,
+            flags: &[0, 0],
+        };
+        let error = engine.process(of(&[3, 3])).unwrap_err().to_string();
+        let end = "less than 2**63 lots in all, got 3 after 9223372036854775805";
+        assert_eq!(error, format!("size[1] must leave {end}"));
+        assert!(engine.resting().is_empty());
+        engine.process(of(&[3, 2])).unwrap();
+        assert_eq!(engine.levels(1, 1).next(), Some((10, 5)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use labkit_core::orderbook::{self as core, Changes, Side};
 use numpy::{PyArray1, PyArray2, PyArray3};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBool, PyBytes, PyString};
 
 use crate::arrays::{levels as levels_argument, output, refused, stacks, vector};
 
@@ -22,13 +22,17 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// A count that an argument gives; `least` is the smallest that makes sense.
 pub fn count(name: &str, value: &Bound<'_, PyAny>, least: usize) -> PyResult<usize> {
-    let number = value.call_method0("__index__").map_err(|_| {
+    let wrong = || {
         let kind = value
             .get_type()
             .name()
             .map_or_else(|_| "?".to_owned(), |n| n.to_string());
         PyTypeError::new_err(format!("{name} must be an integer, got {kind}"))
-    })?;
+    };
+    if value.is_instance_of::<PyBool>() {
+        return Err(wrong());
+    }
+    let number = value.call_method0("__index__").map_err(|_| wrong())?;
     match number.extract::<usize>() {
         Ok(count) if count >= least => Ok(count),
         _ => Err(PyValueError::new_err(format!(
