@@ -610,11 +610,11 @@ for fit in fits:
 plots.lines(
     rates,
     x="distance from the mid, ticks",
-    y="orders per second that reach it (logarithmic)",
+    y="orders per second (logarithmic)",
     caption="Rate at which market orders of one side reach a distance from the "
     f"mid, first part of {session.name}, and the exponential law fitted twice.",
     alt="A falling curve of recorded rates and two straight lines.",
-).update_yaxes(type="log")
+).update_yaxes(type="log", dtick=1)
 
 # %%
 record(
@@ -882,13 +882,13 @@ plots.lines(
     },
     x="seconds after the fill (logarithmic)",
     y="ticks",
-    level=(-distance.mean(), "what the spread earned, lost again"),
+    level=(-distance.mean(), "spread lost"),
     caption=f"Mean move of the mid after {len(fills)} fills, in our favour, with "
     "two standard errors. Below the dotted line a fill has lost what its distance "
     "from the mid had earned.",
     alt=f"A curve from {kept.iloc[0, 0]:.2f} ticks after {HORIZONS_S[0]:g} s to "
     f"{kept.iloc[-1, 0]:.2f} after {HORIZONS_S[-1]:g} s.",
-).update_xaxes(type="log")
+).update_xaxes(type="log", dtick=1)
 
 # %% tags=["keep_output", "nbval-check-output"]
 shown = pd.DataFrame({"mean move": moved.mean(), "s.e.": errors})
@@ -934,12 +934,12 @@ for delay_ms in DELAYS_MS:
 plots.lines(
     grid,
     x="risk aversion, gamma / k (logarithmic)",
-    y="profit per order, ticks, before fees",
+    y="profit per order, ticks",
     level=(0.0, ""),
     caption=f"Profit per order filled on {session.name} against risk aversion, for "
     f"five delays each way. Standard errors are up to {worst_error:.2f} ticks.",
     alt="Five curves of profit per order, one for each delay.",
-).update_xaxes(type="log")
+).update_xaxes(type="log", dtick=1)
 
 # %% [markdown]
 # **Fees.** Quotes that know the fee stand further away and are filled less often. The maker fee at
