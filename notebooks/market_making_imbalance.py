@@ -150,7 +150,7 @@ band = [
 plots.lines(
     curve,
     band={"next move is up": tuple(band)},
-    x="imbalance, the bid's share of the size at the best quotes",
+    x="imbalance",
     y="share of next moves that are up",
     level=(0.5, "a coin"),
     caption="Direction of the next change of the mid against the imbalance, "
@@ -558,7 +558,7 @@ running.index = (running.index - running.index[0]).total_seconds()
 plots.steps(
     running,
     x="seconds since trading began",
-    y="profit, ticks x orders, before fees",
+    y="profit, ticks x orders",
     level=(0.0, ""),
     caption=f"The same offsets around the mid and around the micro-price, "
     f"{session.name}, {latency_ms:g} ms away from the venue, before fees.",
