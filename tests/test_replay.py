@@ -130,6 +130,12 @@ def test_a_new_best_hides_the_levels_that_it_crosses():
     assert quotes["bid"].tolist() == [0, 0, 103, 0, 0, 0]
 
 
+def test_a_best_that_meets_the_other_side_hides_it_too():
+    rows = [(0, bt.DEPTH, -1, 102, 5), (0, bt.DEPTH, -1, 104, 6), (0, bt.DEPTH, 1, 102, 7)]
+    quotes = bt.best_quotes(recorded(*rows, (0, bt.DEPTH, -1, 102, 3)))
+    assert quotes[["bid", "ask"]].to_numpy().tolist()[2:] == [[102, 104], [0, 102]]
+
+
 @pytest.mark.parametrize(
     ("side", "price", "left"),
     [(0, 0, (0, 0)), (1, 0, (0, 102)), (1, 99, (98, 102)), (-1, 102, (100, 103))],
@@ -227,16 +233,23 @@ def test_requests_and_responses_take_their_time():
     assert (order.state, order.reason, order.ahead) == ("cancelled", "", 10)
 
 
-def test_a_later_request_never_overtakes_an_earlier_one():
-    table = [[SECOND, 4 * SECOND, 5 * SECOND], [2 * SECOND, 4 * SECOND, 5 * SECOND]]
-    slow_first = np.array([*table, [3 * SECOND, 4 * SECOND, 5 * SECOND]])
-    latency = bt.RecordedLatency(slow_first)
-    orders = [[bt.Submit(1, 100, 1)], [bt.Submit(1, 99, 1)], [bt.Submit(1, 98, 1)]]
-    result = run(recorded(*BOOK, *END), once(*orders), latency=latency)
-    assert result.orders["arrived_ns"].tolist() == [4 * SECOND] * 3
-    fast_second = np.array([[SECOND, 4 * SECOND, 5 * SECOND], [2 * SECOND, 4 * SECOND, 4 * SECOND]])
-    result = run(recorded(*BOOK, *END), once(*orders[:2]), latency=bt.RecordedLatency(fast_second))
-    assert (np.diff(result.orders["acknowledged_ns"]) >= 0).all()
+def test_a_later_message_never_overtakes_an_earlier_one():
+    # The feed is slow at first: requests of 1 s and 2 s would take 3 s and 0.3 s.
+    market = recorded(*BOOK, *END)
+    events = market.events.copy()
+    events["local_ns"][:3] = SECOND
+    more = np.repeat(events[:1], 1)
+    more["exchange_ns"], more["local_ns"] = 19 * SECOND // 10, 2 * SECOND
+    market = bt.Recording(GRID, np.concatenate([events[:3], more, events[3:]]))
+    orders = [[bt.Submit(1, 100, 1)], [bt.Submit(1, 99, 1)]]
+    result = run(market, once(*orders), latency=bt.FeedLatency(3.0, 1.0))
+    assert result.orders["arrived_ns"].tolist() == [4 * SECOND, 4 * SECOND]
+    slow = bt.RecordedLatency(
+        np.array([[SECOND, SECOND + 1, 5 * SECOND], [SECOND + 2, SECOND + 3, SECOND + 4]])
+    )
+    result = run(recorded(*BOOK, *END), once(*orders), latency=slow)
+    assert result.orders["arrived_ns"].tolist() == [SECOND + 1, 2 * SECOND + 1]
+    assert result.orders["acknowledged_ns"].tolist() == [5 * SECOND, 5 * SECOND]
 
 
 def test_recorded_latencies_hold_until_the_next_row_or_are_interpolated():
@@ -267,13 +280,30 @@ def test_a_lost_request_is_known_after_its_round_trip():
     assert order.closed_local_ns == SECOND + 3 * SECOND // 2
 
 
-def test_a_lost_cancellation_leaves_the_order():
-    late = np.array([[0, 1, 2], [2 * SECOND, 0, 2 * SECOND + 5]])
-    steps = [[bt.Submit(1, 100, 1)], [bt.Cancel(1)]]
-    (order,) = run(
-        recorded(*BOOK, *END), once(*steps), latency=bt.RecordedLatency(late)
-    ).orders.itertuples()
-    assert (order.state, order.cancels_rejected) == ("open", 1)
+def test_a_lost_cancellation_leaves_the_order_and_can_be_repeated():
+    table = np.array(
+        [[0, 1, 2], [2 * SECOND, 0, 2 * SECOND + 5], [3 * SECOND, 3 * SECOND + 1, 3 * SECOND + 2]]
+    )
+    steps = [[bt.Submit(1, 100, 1)], [bt.Cancel(1)], [], [bt.Cancel(1)]]
+    for times, state, rejected in ((2, "open", 1), (4, "cancelled", 1)):
+        market, strategy = recorded(*BOOK, *END), once(*steps[:times])
+        result = run(market, strategy, latency=bt.RecordedLatency(table))
+        (order,) = result.orders.itertuples()
+        assert (order.state, order.cancels_rejected) == (state, rejected)
+        assert order.cancel_requested_ns == 2 * SECOND
+
+
+def test_between_an_order_that_came_through_and_a_lost_one_orders_are_lost():
+    rows = [
+        [0, 1, 2],
+        [2 * SECOND, 0, 2 * SECOND + 1002],
+        [4 * SECOND, 4 * SECOND + 1, 4 * SECOND + 2],
+    ]
+    latency = bt.RecordedLatency(np.array(rows), interpolate=True)
+    steps = [[bt.Submit(1, 100, 1)], [], [bt.Submit(1, 100, 1)], [bt.Submit(1, 100, 1)]]
+    orders = run(recorded(*BOOK, *END), once(*steps), latency=latency).orders
+    assert orders["state"].tolist() == ["rejected", "rejected", "open"]
+    assert (orders["closed_local_ns"] - orders["submitted_ns"]).tolist()[:2] == [502, 502]
 
 
 def test_latencies_of_the_feed_are_those_known_at_the_time():
@@ -331,11 +361,29 @@ def test_what_leaves_a_level_is_shared_by_the_odds_of_the_model(kind, exponent):
     assert filled(result, "lots") == ([[round(350 - front)]] if front < 349.5 else [])
 
 
-def test_a_trade_is_not_counted_again_when_the_level_shrinks_by_it():
-    rows = [(2, bt.TRADE, -1, 100, 4), (3, bt.DEPTH, 1, 100, 6), (4, bt.TRADE, -1, 100, 7)]
+def test_a_trade_is_counted_once_when_the_level_shrinks_by_it():
+    # 10 in front, 20 join; 4 trade and the level shows it; 13 of 26 leave: 3 in front; 6 trade.
+    rows = [(2, bt.DEPTH, 1, 100, 30), (3, bt.TRADE, -1, 100, 4), (3, bt.DEPTH, 1, 100, 26)]
+    rows += [(4, bt.DEPTH, 1, 100, 13), (5, bt.TRADE, -1, 100, 6)]
     queue = bt.ProbabilityQueue("power", 1.0)
-    result = run(recorded(*BOOK, *rows, *END), once(bt.Submit(1, 100, 3)), queue=queue)
-    assert filled(result, "lots") == [[1]]
+    result = run(recorded(*BOOK, *rows, *END), once(bt.Submit(1, 100, 9)), queue=queue)
+    assert filled(result, "lots") == [[3]]
+
+
+def test_an_order_that_a_part_of_a_lot_has_reached_stays_in_front():
+    # 9.85 in front of it when 10 trade: less than half a lot has reached it.
+    rows = [(2, bt.DEPTH, 1, 100, 30), (3, bt.DEPTH, 1, 100, 29), (4, bt.TRADE, -1, 100, 10)]
+    rows += [(5, bt.DEPTH, 1, 100, 12), (6, bt.TRADE, -1, 100, 1)]
+    queue = bt.ProbabilityQueue("power", 2.5)
+    result = run(recorded(*BOOK, *rows, *END), once(bt.Submit(1, 100, 9)), queue=queue)
+    assert filled(result, "exchange_ns", "lots") == [[6 * SECOND, 1]]
+
+
+def test_own_orders_at_a_price_share_a_trade_in_turn():
+    # 10 in front of both: of 14 traded the first order gets 3, and 1 is left for the second.
+    orders = [bt.Submit(1, 100, 3), bt.Submit(1, 100, 3)]
+    result = run(recorded(*BOOK, (3, bt.TRADE, -1, 100, 14), *END), once(*orders))
+    assert filled(result) == [[1, 100, 3], [2, 100, 1]]
 
 
 @pytest.mark.parametrize(

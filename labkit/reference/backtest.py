@@ -246,8 +246,8 @@ class Queue:
             if left >= 0:
                 front, back = resting.ahead, float(before) - resting.ahead
                 share = self.behind(front, back)
-                overshoot = min(back - share * left, 0.0)
-                resting.ahead = front - (1.0 - share) * left + overshoot
+                resting.ahead = front - (1.0 - share) * left
+        # Not more than all that is left, where the share takes more from behind than is there.
         resting.ahead = min(resting.ahead, float(size))
 
     def trade(self, resting: Resting, size: int, left: int) -> int:
