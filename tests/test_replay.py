@@ -146,6 +146,14 @@ def test_a_clear_empties_what_it_names(side, price, left):
     assert tuple(quotes[["bid", "ask"]].iloc[-1]) == left
 
 
+def test_a_clear_of_hidden_levels_leaves_the_best():
+    crossed = [(0, bt.DEPTH, 1, price, 1) for price in (100, 101, 102)] + [
+        (0, bt.DEPTH, -1, 101, 1)
+    ]
+    quotes = bt.best_quotes(recorded(*crossed, (0, bt.CLEAR, 1, 102, 0)))
+    assert quotes["bid"].tolist() == [100, 101, 102, 100, 100]
+
+
 def test_alignment_shifts_all_receipts_by_one_constant():
     market = zero_intelligence(100, seed=1)
     early = market.events.copy()
@@ -384,6 +392,20 @@ def test_own_orders_at_a_price_share_a_trade_in_turn():
     orders = [bt.Submit(1, 100, 3), bt.Submit(1, 100, 3)]
     result = run(recorded(*BOOK, (3, bt.TRADE, -1, 100, 14), *END), once(*orders))
     assert filled(result) == [[1, 100, 3], [2, 100, 1]]
+
+
+def test_what_an_own_order_took_is_no_cancellation_to_the_next_one():
+    # The second order has 50 in front; of 12 traded the first takes 2. The level shows 12 less:
+    # all of them traded, none cancelled, so that 40 stay in front of the second.
+    rows = [(1.5, bt.DEPTH, 1, 100, 50), (3, bt.DEPTH, 1, 100, 80), (4, bt.TRADE, -1, 100, 12)]
+    rows += [(5, bt.DEPTH, 1, 100, 68), (6, bt.TRADE, -1, 100, 40), (7, bt.TRADE, -1, 100, 1)]
+    steps = [[bt.Submit(1, 100, 2)], [bt.Submit(1, 100, 3)]]
+    queue = bt.ProbabilityQueue("power", 1.0)
+    result = run(recorded(*BOOK, *rows, *END), once(*steps), queue=queue)
+    assert filled(result, "exchange_ns", "order_id", "lots") == [
+        [4 * SECOND, 1, 2],
+        [7 * SECOND, 2, 1],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -318,3 +318,91 @@ pub fn best_quotes(words: &[i64], out: &mut [i64]) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Prices in the window, at its edges and far away on both sides.
+    fn prices() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            990..1010_i64,
+            1..4_i64,
+            3040..3060_i64,
+            Just(1 << 30),
+            Just(1 << 50)
+        ]
+    }
+
+    /// Side, price, size; a size of 9 stands for a clear.
+    fn changes() -> impl Strategy<Value = Vec<(i64, i64, i64)>> {
+        let side = prop_oneof![Just(1_i64), Just(-1)];
+        let size = prop_oneof![0..4_i64, 0..4_i64, Just(9)];
+        prop::collection::vec((side, prices(), size), 0..120)
+    }
+
+    /// The levels of a side by rank, scanned.
+    #[derive(Default)]
+    struct Plain {
+        levels: [BTreeMap<i64, i64>; 2],
+    }
+
+    fn window() -> Window {
+        Window {
+            low: 1000 - MARGIN / 2,
+            ticks: MARGIN,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_are_those_of_a_map_in_and_outside_the_window(changes in changes()) {
+            let mut book = Book::new(window());
+            let mut plain = Plain::default();
+            for (side, price, size) in changes {
+                let levels = &mut plain.levels[slot(side)];
+                if size == 9 {
+                    book.clear(side, price);
+                    levels.retain(|&rank, _| rank < side * price);
+                } else {
+                    let before = book.update(side, price, size);
+                    prop_assert_eq!(before, levels.insert(side * price, size).unwrap_or(0));
+                }
+                for (&rank, &size) in levels.iter() {
+                    prop_assert_eq!(book.size(side, rank), size);
+                }
+            }
+        }
+
+        #[test]
+        fn the_next_level_is_that_of_a_map(changes in changes(), from in prices()) {
+            let mut half = Half::new(1000 - MARGIN / 2, MARGIN as usize);
+            let mut levels = BTreeMap::new();
+            half.worst = NOTHING;
+            for (_, price, size) in changes {
+                half.set(price, size);
+                levels.insert(price, size);
+            }
+            let expected = levels.range(..from).rev().find(|(_, &size)| size > 0);
+            prop_assert_eq!(half.next(from), expected.map_or(NOTHING, |(&rank, _)| rank));
+        }
+
+        #[test]
+        fn best_prices_never_cross_and_are_levels(changes in changes()) {
+            let mut book = Book::new(window());
+            for (side, price, size) in changes {
+                if size == 9 {
+                    book.clear(side, price);
+                } else {
+                    book.update(side, price, size);
+                }
+                let [bid, bid_size, ask, ask_size] = book.quotes();
+                prop_assert!(bid == 0 || ask == 0 || bid < ask);
+                prop_assert_eq!(bid_size, if bid == 0 { 0 } else { book.size(1, bid) });
+                prop_assert_eq!(ask_size, if ask == 0 { 0 } else { book.size(-1, -ask) });
+                prop_assert!((bid == 0) == (bid_size == 0) && (ask == 0) == (ask_size == 0));
+            }
+        }
+    }
+}
