@@ -29,6 +29,7 @@ __all__ = [
     "Slippage",
     "moving_average_cross",
     "run",
+    "run_summary",
 ]
 
 Array = NDArray[np.float64]
@@ -564,6 +565,64 @@ def run(
     """
     arrays, table = _arguments(signals, prices, costs, capital, lag, unit)
     return _backtest(table, arrays[2], kernels.run_bars(*arrays))
+
+
+def run_summary(
+    signals: pd.DataFrame | pd.Series,
+    prices: pd.DataFrame | pd.Series,
+    costs: Costs | None = None,
+    *,
+    capital: float,
+    lag: int = 1,
+    unit: str = "units",
+    periods_per_year: float | None = None,
+) -> pd.Series:
+    """What comes of `run`, in one pass that keeps no account of the bars: for sweeps.
+
+    Parameters
+    ----------
+    signals, prices, costs, capital, lag, unit
+        As in `run`.
+    periods_per_year : float, optional
+        By default from the timestamps.
+
+    Returns
+    -------
+    Series of float
+        final_equity; total_return, annual_return, volatility, sharpe and max_drawdown as in
+        `labkit.metrics.summary`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `run`; equity falls to 0 or below; there are fewer than 3 bars, or no timestamps and no
+        `periods_per_year`.
+
+    Examples
+    --------
+    >>> days = pd.date_range("2024-01-01", periods=4)
+    >>> prices = pd.Series([10.0, 10.0, 12.0, 11.0], days)
+    >>> figures = run_summary(pd.Series([5.0, 5.0, 0.0, 0.0], days), prices, capital=100.0)
+    >>> figures[["final_equity", "total_return", "max_drawdown"]].round(4).tolist()
+    [105.0, 0.05, 0.0455]
+    """
+    arrays, table = _arguments(signals, prices, costs, capital, lag, unit)
+    if periods_per_year is None:
+        a_year = metrics.annualization(table.index)
+    else:
+        a_year = validate.positive("periods_per_year", periods_per_year)
+    equity, mean, variance, depth = kernels.bars_summary(*arrays)
+    growth, deviation = equity / capital, math.sqrt(variance)
+    return pd.Series(
+        {
+            "final_equity": equity,
+            "total_return": growth - 1,
+            "annual_return": metrics.annual_growth(growth, (len(table) - 1) / a_year),
+            "volatility": deviation * math.sqrt(a_year),
+            "sharpe": mean / deviation * math.sqrt(a_year) if deviation > 0 else math.nan,
+            "max_drawdown": depth,
+        }
+    )
 
 
 def _arguments(

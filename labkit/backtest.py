@@ -1,7 +1,8 @@
 """Backtests: accounts, target positions on bars, and strategies replayed on market events.
 
 - on bars (written in `_bars`): `Portfolio` keeps an exact account of several assets, trade by
-  trade; `run` trades target positions with costs (`Costs`) and gives a `Backtest`;
+  trade; `run` trades target positions with costs (`Costs`) and gives a `Backtest`, `run_summary`
+  only its figures;
 - market events (in `_events`): `Recording` holds those of one `Instrument` in whole ticks and lots;
   `recording`, `best_quotes`, `align_clock`, `from_hftbacktest`, `to_hftbacktest`;
 - event by event (in `_replay`): `replay` with latency, queues and fees, of an `InventoryQuoter` or
@@ -23,6 +24,7 @@ from labkit._bars import (
     Slippage,
     moving_average_cross,
     run,
+    run_summary,
 )
 from labkit._events import (
     CLEAR,
@@ -88,5 +90,6 @@ __all__ = [
     "recording",
     "replay",
     "run",
+    "run_summary",
     "to_hftbacktest",
 ]

@@ -176,10 +176,11 @@ def annual_return(returns: Values, *, periods_per_year: float | None = None) -> 
         As `total_return` and `annualization`.
     """
     a_year = _periods("returns", returns, periods_per_year)
-    return _annual(1 + total_return(returns), len(np.asarray(returns)) / a_year)
+    return annual_growth(1 + total_return(returns), len(np.asarray(returns)) / a_year)
 
 
-def _annual(growth: float, years: float) -> float:
+def annual_growth(growth: float, years: float) -> float:
+    """The return of one year that, compounded over `years`, makes `growth`."""
     if growth == 0:
         return -1.0
     exponent = math.log(growth) / years
@@ -592,7 +593,7 @@ def summary(
     return pd.Series(
         {
             "total_return": growth - 1,
-            "annual_return": _annual(growth, moments.n / a_year),
+            "annual_return": annual_growth(growth, moments.n / a_year),
             "volatility": moments.deviation * root,
             "sharpe": moments.sharpe(rate) * root,
             "sharpe_standard_error": moments.error(rate, normal=False) * root,

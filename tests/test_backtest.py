@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import backtest
-from labkit.backtest import Borrow, Costs, Fee, HalfSpread, Portfolio, Slippage, run
+from labkit import backtest, metrics
+from labkit.backtest import Borrow, Costs, Fee, HalfSpread, Portfolio, Slippage, run, run_summary
 
 DAYS = pd.date_range("2024-01-01", periods=60)
 
@@ -361,6 +361,25 @@ def test_the_summary_is_that_of_the_equity():
     assert figures["cost"] == pytest.approx(result.costs["fee"].sum() / 1e5)
     assert len(result.returns) == 59 and result.returns.index[0] == DAYS[1]
     assert figures["periods_per_year"] == pytest.approx(365.25)
+
+
+@pytest.mark.parametrize("unit", ["units", "weight"])
+def test_the_outcome_alone_is_that_of_the_run(unit):
+    signals, prices = random_panel(6, holes=0.3)
+    arguments = (signals / 100 if unit == "weight" else signals, prices, all_costs(prices))
+    figures = run_summary(*arguments, capital=1e4, unit=unit)
+    result = run(*arguments, capital=1e4, unit=unit)
+    assert figures["final_equity"] == pytest.approx(result.equity.iloc[-1], rel=1e-12)
+    whole = metrics.summary(equity=result.equity)
+    shared = [name for name in figures.index if name != "final_equity"]
+    assert figures[shared].to_numpy() == pytest.approx(whole[shared].to_numpy(), rel=1e-9)
+    no_time = [frame.reset_index(drop=True) for frame in arguments[:2]]
+    hourly = run_summary(*no_time, capital=1e4, unit=unit, periods_per_year=8766.0)
+    assert hourly["sharpe"] > figures["sharpe"] or hourly["sharpe"] < 0
+    with pytest.raises(ValueError, match=r"^periods_per_year must be positive"):
+        run_summary(*no_time, capital=1e4, unit=unit, periods_per_year=0.0)
+    with pytest.raises(TypeError, match="periods_per_year"):
+        run_summary(*no_time, capital=1e4, unit=unit)
 
 
 def test_misaligned_or_broken_input_is_refused():

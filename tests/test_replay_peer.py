@@ -14,7 +14,8 @@ from hftbacktest import (
     ROIVectorMarketDepthBacktest,
 )
 from numba import njit
-from test_replay import trades_at_fills, zero_intelligence
+from random_market import zero_intelligence
+from test_replay import trades_at_fills
 
 import labkit.backtest as bt
 from labkit import data

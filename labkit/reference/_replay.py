@@ -246,8 +246,7 @@ class Queue:
             if left >= 0:
                 front, back = resting.ahead, float(before) - resting.ahead
                 share = self.behind(front, back)
-                overshoot = min(back - share * left, 0.0)
-                resting.ahead = front - (1.0 - share) * left + overshoot
+                resting.ahead = front - (1.0 - share) * left
         resting.ahead = max(min(resting.ahead, float(size)), 0.0)
 
     def trade(self, resting: Resting, size: int, left: int) -> int:

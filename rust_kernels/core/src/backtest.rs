@@ -88,16 +88,7 @@ impl<'a> Events<'a> {
 impl Event {
     /// Whether every field is what the kind asks for, after the receipt of the one before.
     #[inline(always)]
-    fn check(&self, row: usize, last: i64) -> Result<(), Error> {
-        let fits = self.fits(last);
-        if fits.iter().fold(true, |all, fit| all & fit) {
-            return Ok(());
-        }
-        Err(self.refused(row, last))
-    }
-
-    #[inline(always)]
-    fn fits(&self, last: i64) -> [bool; 6] {
+    fn fits(self, last: i64) -> [bool; 6] {
         // One comparison each: what is below the range is huge without its sign.
         let within = |value: i64, low: i64, high: i64| {
             (value.wrapping_sub(low) as u64) < high.wrapping_sub(low) as u64
@@ -112,11 +103,31 @@ impl Event {
             clear | within(self.price, 1, LARGEST),
         ]
     }
+}
 
+impl Events<'_> {
+    /// The event at `row`, refused where a field is not what its kind asks for, or where it was
+    /// received before `last`.
+    #[inline(always)]
+    fn checked(self, row: usize, last: i64) -> Result<Event, Error> {
+        let event = self.get(row);
+        if event
+            .fits(last)
+            .into_iter()
+            .fold(true, |all, fits| all & fits)
+        {
+            return Ok(event);
+        }
+        Err(self.refused(row, last))
+    }
+
+    // It reads the event again so that the loops can keep theirs in registers.
     #[cold]
-    fn refused(&self, row: usize, last: i64) -> Error {
+    #[inline(never)]
+    fn refused(self, row: usize, last: i64) -> Error {
         let names = ["exchange_ns", "local_ns", "kind", "side", "size", "price"];
-        let misfit = self.fits(last).iter().position(|fit| !fit).unwrap_or(0);
+        let fits = self.get(row).fits(last);
+        let misfit = fits.iter().position(|fits| !fits).unwrap_or(0);
         Error::new(
             format!("events[{row}]"),
             format!("must have a {} that fits its kind and place", names[misfit]),

@@ -1,39 +1,52 @@
 //! The book of one clock: sizes by level, best prices followed.
 //!
 //! Each side ranks its prices, a bid by its price and an ask by minus its price, so that the greater
-//! is the better and one search, downwards, serves both. Levels in a window of [`WINDOW`] ticks lie
-//! in an array under a bitmap of those that are not empty, whose memory is only taken where it is
-//! touched; levels outside are in a map. The window is set once, around the median of a sample of
-//! the prices: a level outside costs more time, never a wrong answer, and whatever the events hold
-//! a book takes at most 16 MB and what its far levels need.
+//! is the better and one search, downwards, serves both. Levels in a window of ticks lie in an array
+//! under a bitmap of those that are not empty, levels outside in a map. The window is set once, by a
+//! sample of the prices, and has at most [`WIDEST`] ticks: a level outside costs more time, never a
+//! wrong answer, and whatever the events hold a book takes at most 17 MB and what its far levels need.
 
 use std::collections::BTreeMap;
 
 use super::{Event, Events, CLEAR, FOREVER, TRADE};
 use crate::Error;
 
-/// Ticks of the dense window.
-const WINDOW: i64 = 1 << 20;
-/// Events looked at to place it.
+/// Most ticks of the dense window.
+const WIDEST: i64 = 1 << 20;
+/// Ticks that it has beyond twice the range of the sample.
+const MARGIN: i64 = 1 << 12;
+/// Events that are sampled.
 const SAMPLE: usize = 1024;
 
 /// The rank of a best price where there is none; its negative is a rank, too.
 pub(super) const NOTHING: i64 = -i64::MAX;
 
-/// Lowest price of the window.
-pub(super) fn window(events: Events) -> i64 {
-    let step = events.len().div_ceil(SAMPLE).max(1);
-    let mut sample: Vec<i64> = (0..events.len())
-        .step_by(step)
-        .map(|row| events.get(row))
-        .filter(|event| event.kind != CLEAR)
-        .map(|event| event.price)
-        .collect();
-    if sample.is_empty() {
-        return 0;
+/// Lowest price and number of ticks of the dense part of a book.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    low: i64,
+    ticks: i64,
+}
+
+impl Window {
+    /// Around the median price of a sample of the events.
+    pub(super) fn around(events: Events) -> Self {
+        let step = events.len().div_ceil(SAMPLE).max(1);
+        let mut prices: Vec<i64> = (0..events.len())
+            .step_by(step)
+            .map(|row| events.get(row))
+            .filter(|event| event.kind != CLEAR)
+            .map(|event| event.price)
+            .collect();
+        prices.sort_unstable();
+        let (Some(first), Some(last)) = (prices.first(), prices.last()) else {
+            return Self { low: 0, ticks: 0 };
+        };
+        let range = last.saturating_sub(*first).clamp(0, WIDEST);
+        let ticks = (2 * range + MARGIN).min(WIDEST);
+        let low = prices[prices.len() / 2].saturating_sub(ticks / 2);
+        Self { low, ticks }
     }
-    let middle = sample.len() / 2;
-    (*sample.select_nth_unstable(middle).1).saturating_sub(WINDOW / 2)
 }
 
 /// One side.
@@ -49,11 +62,11 @@ struct Half {
 }
 
 impl Half {
-    fn new(base: i64) -> Self {
+    fn new(base: i64, ticks: usize) -> Self {
         Self {
             base,
-            sizes: vec![0; WINDOW as usize],
-            filled: vec![0; WINDOW as usize / 64],
+            sizes: vec![0; ticks],
+            filled: vec![0; ticks.div_ceil(64)],
             far: BTreeMap::new(),
             best: NOTHING,
             best_size: 0,
@@ -107,7 +120,7 @@ impl Half {
     }
 
     fn next_in_window(&self, rank: i64) -> i64 {
-        let end = rank.saturating_sub(self.base).min(WINDOW);
+        let end = rank.saturating_sub(self.base).min(self.sizes.len() as i64);
         let first = self.worst.saturating_sub(self.base).max(0);
         if end <= first {
             return NOTHING;
@@ -141,7 +154,8 @@ impl Half {
     /// Empties the levels at `from` and better.
     fn clear(&mut self, from: i64) {
         drop(self.far.split_off(&from));
-        let first = from.saturating_sub(self.base).clamp(0, WINDOW) as usize;
+        let levels = self.sizes.len() as i64;
+        let first = from.saturating_sub(self.base).clamp(0, levels) as usize;
         let tail = self.filled.get_mut(first / 64..);
         if let Some((word, rest)) = tail.and_then(<[u64]>::split_first_mut) {
             let kept = *word & ((1 << (first % 64)) - 1);
@@ -176,10 +190,14 @@ pub(super) fn slot(side: i64) -> usize {
 }
 
 impl Book {
-    /// An empty book with a window from the price `low` on.
-    pub(super) fn new(low: i64) -> Self {
+    pub(super) fn new(window: Window) -> Self {
+        let Window { low, ticks } = window;
+        let levels = ticks as usize;
         Self {
-            halves: [Half::new(low), Half::new(-(low + WINDOW - 1))],
+            halves: [
+                Half::new(low, levels),
+                Half::new(1 - ticks.saturating_add(low), levels),
+            ],
             mid2: 0,
         }
     }
@@ -227,20 +245,21 @@ impl Book {
         let half = &mut self.halves[slot(side)];
         let before = half.set(rank, size);
         half.worst = half.worst.min(if size == 0 { FOREVER } else { rank });
-        if rank >= half.best {
-            self.update_best(side, rank, size);
+        let at_best = rank == half.best;
+        half.best_size = if at_best { size } else { half.best_size };
+        // A side's best moves with its own removal or with a better level.
+        if (at_best & (size == 0)) | ((rank > half.best) & (size != 0)) {
+            self.move_best(side, rank, size);
         }
         before
     }
 
-    /// The level at `rank`, as good as the best or better, has got its size.
-    fn update_best(&mut self, side: i64, rank: i64, size: i64) {
+    /// The best level was removed, or there is a better one.
+    fn move_best(&mut self, side: i64, rank: i64, size: i64) {
         let half = &mut self.halves[slot(side)];
         if size == 0 {
-            if rank == half.best {
-                half.set_best(half.next(rank));
-                half.forget_if_empty();
-            }
+            half.set_best(half.next(rank));
+            half.forget_if_empty();
         } else {
             half.best = rank;
             half.best_size = size;
@@ -272,7 +291,7 @@ impl Book {
 
     /// What an event does to the book.
     #[inline(always)]
-    fn apply(&mut self, event: &Event) {
+    pub(super) fn apply(&mut self, event: Event) {
         let side = i64::from(event.side);
         match event.kind {
             TRADE => {}
@@ -284,18 +303,106 @@ impl Book {
     }
 }
 
-/// Best bid, its size, best ask, its size after each event, zeros where a side is empty.
-pub fn best_quotes(words: &[i64]) -> Result<Vec<i64>, Error> {
+/// Writes best bid, its size, best ask, its size after each event, zeros where a side is empty.
+///
+/// `out` has four places for each event.
+pub fn best_quotes(words: &[i64], out: &mut [i64]) -> Result<(), Error> {
     let events = Events::unchecked(words)?;
-    let mut book = Book::new(window(events));
-    let mut out = vec![0; 4 * events.len()];
+    let mut book = Book::new(Window::around(events));
     let mut last = 0;
-    for (row, quotes) in out.chunks_exact_mut(4).enumerate() {
-        let event = events.get(row);
-        event.check(row, last)?;
+    for (row, quotes) in out.chunks_exact_mut(4).take(events.len()).enumerate() {
+        let event = events.checked(row, last)?;
         last = event.local;
-        book.apply(&event);
+        book.apply(event);
         quotes.copy_from_slice(&book.quotes());
     }
-    Ok(out)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Prices in the window, at its edges and far away on both sides.
+    fn prices() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            990..1010_i64,
+            1..4_i64,
+            3040..3060_i64,
+            Just(1 << 30),
+            Just(1 << 50)
+        ]
+    }
+
+    /// Side, price, size; a size of 9 stands for a clear.
+    fn changes() -> impl Strategy<Value = Vec<(i64, i64, i64)>> {
+        let side = prop_oneof![Just(1_i64), Just(-1)];
+        let size = prop_oneof![0..4_i64, 0..4_i64, Just(9)];
+        prop::collection::vec((side, prices(), size), 0..120)
+    }
+
+    /// The levels of a side by rank, scanned.
+    #[derive(Default)]
+    struct Plain {
+        levels: [BTreeMap<i64, i64>; 2],
+    }
+
+    fn window() -> Window {
+        Window {
+            low: 1000 - MARGIN / 2,
+            ticks: MARGIN,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sizes_are_those_of_a_map_in_and_outside_the_window(changes in changes()) {
+            let mut book = Book::new(window());
+            let mut plain = Plain::default();
+            for (side, price, size) in changes {
+                let levels = &mut plain.levels[slot(side)];
+                if size == 9 {
+                    book.clear(side, price);
+                    levels.retain(|&rank, _| rank < side * price);
+                } else {
+                    let before = book.update(side, price, size);
+                    prop_assert_eq!(before, levels.insert(side * price, size).unwrap_or(0));
+                }
+                for (&rank, &size) in levels.iter() {
+                    prop_assert_eq!(book.size(side, rank), size);
+                }
+            }
+        }
+
+        #[test]
+        fn the_next_level_is_that_of_a_map(changes in changes(), from in prices()) {
+            let mut half = Half::new(1000 - MARGIN / 2, MARGIN as usize);
+            let mut levels = BTreeMap::new();
+            half.worst = NOTHING;
+            for (_, price, size) in changes {
+                half.set(price, size);
+                levels.insert(price, size);
+            }
+            let expected = levels.range(..from).rev().find(|(_, &size)| size > 0);
+            prop_assert_eq!(half.next(from), expected.map_or(NOTHING, |(&rank, _)| rank));
+        }
+
+        #[test]
+        fn best_prices_never_cross_and_are_levels(changes in changes()) {
+            let mut book = Book::new(window());
+            for (side, price, size) in changes {
+                if size == 9 {
+                    book.clear(side, price);
+                } else {
+                    book.update(side, price, size);
+                }
+                let [bid, bid_size, ask, ask_size] = book.quotes();
+                prop_assert!(bid == 0 || ask == 0 || bid < ask);
+                prop_assert_eq!(bid_size, if bid == 0 { 0 } else { book.size(1, bid) });
+                prop_assert_eq!(ask_size, if ask == 0 { 0 } else { book.size(-1, -ask) });
+                prop_assert!((bid == 0) == (bid_size == 0) && (ask == 0) == (ask_size == 0));
+            }
+        }
+    }
 }

@@ -93,10 +93,10 @@ impl Queue {
                 let left = left as f64;
                 let (front, back) = (place.ahead, before as f64 - place.ahead);
                 let share = self.behind(front, back);
-                let overshoot = (back - share * left).min(0.0);
-                place.ahead = front - (1.0 - share) * left + overshoot;
+                place.ahead = front - (1.0 - share) * left;
             }
         }
+        // Not more than all that is left, where the share takes more from behind than is there.
         place.ahead = place.ahead.min(size as f64).max(0.0);
     }
 

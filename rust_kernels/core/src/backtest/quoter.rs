@@ -108,7 +108,7 @@ impl<'a> Quoter<'a> {
             return 0;
         }
         let offsets = if side == 1 { self.bids } else { self.asks };
-        let row = self.times.partition_point(|&time| time <= engine.time());
+        let row = self.times.partition_point(|&time| time <= engine.now());
         let at = row.saturating_sub(1) * offsets.columns + (units + self.most) as usize;
         let offset = offsets.values[at];
         if offset.is_nan() {

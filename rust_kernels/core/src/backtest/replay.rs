@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::book::{slot, window, Book, NOTHING};
+use super::book::{slot, Book, Window, NOTHING};
 use super::latency::Entry;
 use super::queue::Place;
-use super::{Events, Latency, Queue, CLEAR, FOREVER, LARGEST, TRADE};
+use super::{Event, Events, Latency, Queue, CLEAR, FOREVER, LARGEST, TRADE};
 use crate::Error;
 
 /// Columns of a fill.
@@ -183,10 +183,6 @@ const NO_SPAN: Span = Span {
     high: i64::MIN,
 };
 
-/// Places of the two clocks in a pair.
-const LOCAL: usize = 0;
-const EXCHANGE: usize = 1;
-
 /// How the market and the venue behave.
 #[derive(Debug)]
 pub struct Settings {
@@ -223,16 +219,14 @@ pub struct Engine {
     settings: Settings,
     /// Rows by the venue's time where that is not the order of receipt.
     order: Option<Vec<usize>>,
-    // By clock: events seen, time of the next one, what is added to its time, book.
-    seen: [usize; 2],
-    next: [i64; 2],
-    delay: [i64; 2],
-    books: [Book; 2],
+    received: usize, // events that the strategy has seen
+    happened: usize,
+    local: Book,
+    exchange: Book,
     requests: VecDeque<Request>,
     responses: VecDeque<Response>,
     resting: [Vec<Resting>; 2],
-    /// By clock and side where own orders rest; nowhere in the book as received.
-    own: [[Span; 2]; 2],
+    own: [Span; 2],
     pub(super) orders: Vec<Order>,
     pub(super) live: Vec<usize>,
     account: Account,
@@ -240,7 +234,7 @@ pub struct Engine {
     started: bool,
     finished: bool,
     next_sample: i64,
-    received: (usize, usize),
+    last_received: usize, // at the wake before
     fills: Vec<[i64; FILL_COLUMNS]>,
     aheads: Vec<f64>,
     series: Vec<[i64; SERIES_COLUMNS]>,
@@ -266,19 +260,18 @@ impl Engine {
             }
         }
         let order = check(events, settings.feed)?;
-        let low = window(events);
-        let delay = [settings.feed, 0];
-        let mut engine = Self {
+        let window = Window::around(events);
+        Ok(Self {
             settings,
             order,
-            seen: [0, 0],
-            next: [FOREVER, FOREVER],
-            delay,
-            books: [Book::new(low), Book::new(low)],
+            received: 0,
+            happened: 0,
+            local: Book::new(window),
+            exchange: Book::new(window),
             requests: VecDeque::new(),
             responses: VecDeque::new(),
             resting: [Vec::new(), Vec::new()],
-            own: [[NO_SPAN; 2]; 2],
+            own: [NO_SPAN; 2],
             orders: Vec::new(),
             live: Vec::new(),
             account: Account::default(),
@@ -286,20 +279,17 @@ impl Engine {
             started: false,
             finished: false,
             next_sample: 0,
-            received: (0, 0),
+            last_received: 0,
             fills: Vec::new(),
             aheads: Vec::new(),
             series: Vec::new(),
-        };
-        engine.set_next(events, LOCAL);
-        engine.set_next(events, EXCHANGE);
-        Ok(engine)
+        })
     }
 
     // What the strategy sees
 
     /// Time on the strategy's clock.
-    pub fn time(&self) -> i64 {
+    pub fn now(&self) -> i64 {
         self.now
     }
 
@@ -320,12 +310,12 @@ impl Engine {
 
     /// Best bid, its size, best ask, its size; zeros where a side is empty.
     pub fn quotes(&self) -> (i64, i64, i64, i64) {
-        self.books[LOCAL].quotes().into()
+        self.local.quotes().into()
     }
 
     /// First event received since the previous wake, and the one after the last.
     pub fn received(&self) -> (usize, usize) {
-        self.received
+        (self.last_received, self.received)
     }
 
     /// Size of a level in the book as received.
@@ -333,7 +323,7 @@ impl Engine {
         refuse_side(side)?;
         Ok(price
             .checked_mul(side)
-            .map_or(0, |rank| self.books[LOCAL].size(side, rank)))
+            .map_or(0, |rank| self.local.size(side, rank)))
     }
 
     /// Own orders not known to be closed, row after row.
@@ -447,6 +437,9 @@ impl Engine {
 
     /// Goes to the next wake; false, without one, once no event is left and what was under way has
     /// arrived.
+    ///
+    /// The book as received is only looked at in a wake: what has come in until then is put into it
+    /// at once, after everything else.
     pub fn advance(&mut self, events: Events) -> Result<bool, Error> {
         if self.finished {
             return Ok(false);
@@ -457,144 +450,143 @@ impl Engine {
             self.take_sample(false);
         } else if events.len() > 0 {
             self.started = true;
-            self.now = self.next[EXCHANGE];
+            self.now = self.next_happening(events);
             self.next_sample = self.now;
         }
-        let first_received = self.seen[LOCAL];
-        let interval = self.settings.interval;
-        let mut until = if interval > 0 {
-            self.now + interval
+        self.last_received = self.received;
+        let each_event = self.settings.interval == 0;
+        let mut until = if each_event {
+            self.next_receipt(events)
         } else {
-            FOREVER
+            self.now + self.settings.interval
         };
-        loop {
+        let left = loop {
             let response = self.responses.front().map_or(FOREVER, |r| r.time);
             let request = self.requests.front().map_or(FOREVER, |r| r.time);
             // One wake at one time: answers without latency would never let it pass.
-            let wakes_after = if interval == 0 { woken } else { FOREVER };
-            if self.see_events(events, response.min(request), &mut until, wakes_after) {
-                continue; // there may be new messages
+            if each_event && response > woken {
+                until = until.min(response);
             }
-            if self.next == [FOREVER; 2] {
+            if self.happen_before(events, response, request.min(until)) {
+                continue; // there are new responses
+            }
+            if self.ended(events, until) {
                 until = FOREVER; // answers to answers would never let the replay end
             }
-            let local = self.next[LOCAL].min(response);
-            let exchange = self.next[EXCHANGE].min(request);
-            let time = local.min(exchange);
+            let time = self.next_happening(events).min(response).min(request);
             if time > until || time == FOREVER {
-                self.received = (first_received, self.seen[LOCAL]);
-                self.finished = time == FOREVER;
-                if self.finished {
-                    self.take_sample(true);
-                } else {
-                    self.now = until;
-                }
-                return Ok(!self.finished);
+                break time < FOREVER;
             }
             self.now = time;
-            if local <= exchange {
-                if self.next[LOCAL] <= response {
-                    self.see(events, LOCAL);
-                } else {
-                    self.response_in()?;
-                }
-                if time > wakes_after {
-                    until = time;
-                }
-            } else if self.next[EXCHANGE] <= request {
-                self.see(events, EXCHANGE);
+            if response == time {
+                self.response_in()?;
             } else {
                 self.request_in();
             }
+        };
+        self.receive_until(events, until);
+        self.finished = !left && self.received == events.len();
+        if self.finished {
+            self.take_sample(true);
+        } else {
+            self.now = until;
         }
+        Ok(!self.finished)
     }
 
-    /// Sees the events of both clocks in front of `message`, the next one of either bus; true where
-    /// it stopped after one that met own orders.
-    ///
-    /// Which clock is next is a coin toss to the processor, so that nothing but the choice of
-    /// memory depends on it here.
-    #[inline(always)]
-    fn see_events(
-        &mut self,
-        events: Events,
-        message: i64,
-        until: &mut i64,
-        wakes_after: i64,
-    ) -> bool {
-        loop {
-            let clock = usize::from(self.next[EXCHANGE] < self.next[LOCAL]);
-            let time = self.next[clock];
-            if time >= message || time > *until {
-                return false;
-            }
-            self.now = time;
-            let acted = self.see(events, clock);
-            if clock == LOCAL && time > wakes_after {
-                *until = time;
-            }
-            if acted {
-                return true;
-            }
-        }
+    /// Whether no event comes after `until`, those before it having happened.
+    fn ended(&self, events: Events, until: i64) -> bool {
+        let rows = events.len();
+        let receipt = |row: usize| events.time(row, 1) + self.settings.feed;
+        self.happened == rows && (self.received == rows || receipt(rows - 1) <= until)
     }
 
-    #[inline(always)]
-    fn set_next(&mut self, events: Events, clock: usize) {
-        let seen = self.seen[clock];
-        self.next[clock] = if seen < events.len() {
-            let row = self.row(seen, clock);
-            events.time(row, 1 - clock) + self.delay[clock]
+    /// Receipt of the next event that the strategy has not seen.
+    fn next_receipt(&self, events: Events) -> i64 {
+        if self.received < events.len() {
+            events.time(self.received, 1) + self.settings.feed
         } else {
             FOREVER
-        };
+        }
     }
 
-    /// The row that a clock shows at a place.
+    /// Time of the next event at the venue.
+    fn next_happening(&self, events: Events) -> i64 {
+        if self.happened < events.len() {
+            events.time(self.row(self.happened), 0)
+        } else {
+            FOREVER
+        }
+    }
+
+    /// The row of the event that is at a place in the venue's order.
     #[inline(always)]
-    fn row(&self, place: usize, clock: usize) -> usize {
+    fn row(&self, place: usize) -> usize {
         match &self.order {
-            Some(rows) if clock == EXCHANGE => rows[place],
-            _ => place,
+            Some(rows) => rows[place],
+            None => place,
         }
     }
 
-    /// A clock's next event; true where it met own orders.
-    #[inline(always)]
-    fn see(&mut self, events: Events, clock: usize) -> bool {
-        let event = events.get(self.row(self.seen[clock], clock));
-        self.seen[clock] += 1;
-        self.set_next(events, clock);
-        let side = i64::from(event.side);
-        let rank = side * event.price;
-        let own = &self.own[clock];
-        if event.kind == TRADE {
-            let met = own[slot(-side)].high >= -rank;
-            if met {
-                self.trade(side, event.price, event.size);
+    /// Puts events into the book as received.
+    fn receive_until(&mut self, events: Events, until: i64) {
+        while self.received < events.len() {
+            let event = events.get(self.received);
+            let time = event.local + self.settings.feed;
+            if time > until {
+                return;
             }
-            return met;
+            self.now = self.now.max(time);
+            self.received += 1;
+            self.local.apply(event);
         }
-        let book = &mut self.books[clock];
-        if event.kind == CLEAR {
-            book.clear(side, event.price);
-            return false;
-        }
-        let before = book.update(side, event.price, event.size);
-        let Span { low, high } = own[slot(side)];
-        let moved = (low <= rank) & (rank <= high);
-        let crossing = -book.best(side);
-        let crossed = own[slot(-side)].high >= crossing;
-        if moved {
-            self.move_queue(side, rank, before, event.size);
-        }
-        if crossed {
-            self.cross(-side, crossing);
-        }
-        moved | crossed
     }
 
     // The venue
+
+    /// Lets events happen up to `last` that come before `response`; true where one stopped it by
+    /// filling orders.
+    #[inline(always)]
+    fn happen_before(&mut self, events: Events, response: i64, last: i64) -> bool {
+        while self.happened < events.len() {
+            let event = events.get(self.row(self.happened));
+            if event.exchange >= response || event.exchange > last {
+                return false;
+            }
+            self.now = event.exchange;
+            self.happened += 1;
+            if self.happen(event) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What an event does to the book and to the orders in it; true where some are filled.
+    #[inline(always)]
+    fn happen(&mut self, event: Event) -> bool {
+        let side = i64::from(event.side);
+        let rank = side * event.price;
+        if event.kind == TRADE {
+            return self.own[slot(-side)].high >= -rank
+                && self.trade(side, event.price, event.size);
+        }
+        if event.kind == CLEAR {
+            self.exchange.clear(side, event.price);
+            return false;
+        }
+        let before = self.exchange.update(side, event.price, event.size);
+        let Span { low, high } = self.own[slot(side)];
+        if (low <= rank) & (rank <= high) {
+            self.move_queue(side, rank, before, event.size);
+        }
+        let crossing = -self.exchange.best(side);
+        let crossed = self.own[slot(-side)].high >= crossing;
+        if crossed {
+            self.cross(-side, crossing);
+        }
+        crossed
+    }
 
     /// A level with own orders has a new size.
     fn move_queue(&mut self, side: i64, rank: i64, before: i64, size: i64) {
@@ -614,8 +606,9 @@ impl Engine {
         self.put_back(side, &mut queue);
     }
 
-    /// A trade fills orders at better prices whole, and at its own by the queue.
-    fn trade(&mut self, aggressor: i64, price: i64, size: i64) {
+    /// A trade fills orders at better prices whole, and at its own by the queue; true where any.
+    fn trade(&mut self, aggressor: i64, price: i64, size: i64) -> bool {
+        let fills = self.fills.len();
         let (side, rank) = (-aggressor, -aggressor * price);
         let mut queue = std::mem::take(&mut self.resting[slot(side)]);
         let mut left = size;
@@ -634,6 +627,7 @@ impl Engine {
             }
         }
         self.put_back(side, &mut queue);
+        self.fills.len() > fills
     }
 
     /// Gives the venue its queue of a side again, without the orders that are filled.
@@ -645,7 +639,7 @@ impl Engine {
 
     fn set_span(&mut self, side: i64) {
         let queue = &self.resting[slot(side)];
-        self.own[EXCHANGE][slot(side)] = match (queue.last(), queue.first()) {
+        self.own[slot(side)] = match (queue.last(), queue.first()) {
             (Some(worst), Some(best)) => Span {
                 low: worst.rank,
                 high: best.rank,
@@ -689,7 +683,7 @@ impl Engine {
         let Order {
             side, price, kind, ..
         } = self.orders[order];
-        let opposite = self.books[EXCHANGE].best(-side);
+        let opposite = self.exchange.best(-side);
         let marketable = opposite != NOTHING && (kind == MARKET || side * price >= -opposite);
         match (marketable, kind) {
             (true, POST_ONLY) => self.close(order, State::Rejected, Reason::Crosses),
@@ -702,7 +696,7 @@ impl Engine {
     fn rest(&mut self, index: usize) {
         let order = &mut self.orders[index];
         let (side, rank) = (order.side, order.side * order.price);
-        order.ahead = self.books[EXCHANGE].size(side, rank);
+        order.ahead = self.exchange.size(side, rank);
         order.state = State::Open;
         let place = Place {
             ahead: order.ahead as f64,
@@ -728,13 +722,13 @@ impl Engine {
             size,
             ..
         } = self.orders[index];
-        let mut rank = self.books[EXCHANGE].best(-side);
+        let mut rank = self.exchange.best(-side);
         let mut left = size;
         while rank != NOTHING && left > 0 && (kind == MARKET || side * price >= -rank) {
-            let taken = left.min(self.books[EXCHANGE].size(-side, rank));
+            let taken = left.min(self.exchange.size(-side, rank));
             self.fill(index, -side * rank, taken, false, 0.0);
             left -= taken;
-            rank = self.books[EXCHANGE].next(-side, rank);
+            rank = self.exchange.next(-side, rank);
         }
         if left > 0 {
             self.close(index, State::Expired, Reason::NoDepth);
@@ -842,7 +836,7 @@ impl Engine {
             self.now,
             own_bid,
             own_ask,
-            self.books[LOCAL].mid2(),
+            self.local.mid2(),
             account.position,
             account.cash,
             account.maker_value,
@@ -883,8 +877,7 @@ fn check(events: Events, feed: i64) -> Result<Option<Vec<usize>>, Error> {
     let mut sorted = true;
     let (mut last, mut last_local) = (0, 0);
     for row in 0..events.len() {
-        let event = events.get(row);
-        event.check(row, last_local)?;
+        let event = events.checked(row, last_local)?;
         if event.exchange > event.local + feed {
             return Err(Error::new(
                 format!("events[{row}]"),

@@ -144,8 +144,17 @@ fn best_quotes<'py>(
 ) -> PyResult<Bound<'py, PyArray2<i64>>> {
     let events = words(events)?;
     let events = read(&events)?;
-    let quotes = py.detach(|| core::best_quotes(events)).map_err(refused)?;
-    output(py, quotes, (events.len() / core::WORDS, 4))
+    // Memory of NumPy, which asks for large pages: most of the time would go into small ones.
+    let quotes = PyArray2::zeros(py, (events.len() / core::WORDS, 4), false);
+    {
+        let mut writable = quotes.readwrite();
+        let out = writable
+            .as_slice_mut()
+            .map_err(|error| PyValueError::new_err(format!("result cannot be written: {error}")))?;
+        py.detach(|| core::best_quotes(events, out))
+            .map_err(refused)?;
+    }
+    Ok(quotes)
 }
 
 /// A replay of the quoter: fills, lots ahead at each, orders and series.
@@ -281,7 +290,7 @@ impl ReplayEngine {
     /// Time on the strategy's clock.
     #[getter]
     fn time_ns(&self) -> i64 {
-        self.engine.time()
+        self.engine.now()
     }
 
     /// Lots held, as known.
