@@ -90,6 +90,131 @@ if not -100 < maker_fee_bp < 100:
 record(dataset=dataset, latency_ms=latency_ms, maker_fee_bp=maker_fee_bp)
 
 # %% [markdown]
+# ## Why it matters: the result first
+#
+# The model of {cite:t}`avellaneda_stoikov_2008` is where quantitative market making begins. It says
+# where to quote, and what quoting there earns, from three numbers that any recording of trades
+# gives. So take a session, estimate the three on its first part, quote the optimum in the rest, and
+# compare the promise with the account. Every line below is explained further on, from
+# [the session](a-recorded-session) to [the replay](the-replay).
+
+# %%
+session = data.load(dataset)
+session
+
+# %%
+tape = backtest.align_clock(
+    backtest.recording(session), round(feed_latency_ms * 1e6)
+)
+SECOND = 1_000_000_000
+instrument, events = tape.instrument, tape.events
+book = backtest.best_quotes(tape)
+complete = (book["bid"] > 0) & (book["ask"] > 0)
+book = book[complete].drop_duplicates("local_ns", keep="last")
+mids = (book["bid"] + book["ask"]) / 2
+mids.index = book["local_ns"]
+opened_ns, closed_ns = int(mids.index[0]), int(mids.index[-1])
+split_ns = opened_ns + round(calibration_share * (closed_ns - opened_ns))
+seconds_ns = np.arange(opened_ns, closed_ns, SECOND)
+traded_s = (closed_ns - split_ns) / SECOND
+
+
+def mid_at(time_ns):
+    """The mid in ticks as received by a time."""
+    rows = np.searchsorted(mids.index, time_ns, side="right") - 1
+    return mids.to_numpy()[np.maximum(rows, 0)]
+
+
+# %%
+calibration_ns = seconds_ns[seconds_ns < split_ns]
+sigma = float(np.diff(mid_at(calibration_ns)).std())
+trades = events[
+    (events["kind"] == backtest.TRADE) & (events["local_ns"] < split_ns)
+]
+happened, side = trades["exchange_ns"], trades["side"]
+depth = mm.trade_depth(happened, trades["price"], side, mids.index, mids)
+known = ~np.isnan(depth)  # a book had been received before
+sample = (happened[known] / SECOND, depth[known], side[known])
+calibrated_s = (split_ns - opened_ns) / SECOND
+fits = [
+    mm.fill_intensity(*sample, calibrated_s, min_depth=0.5, tick=0.5, method=method)
+    for method in ("maximum likelihood", "regression")
+]
+A, k = fits[1].A, fits[1].k  # see below
+
+# %%
+gamma = risk_aversion * k
+optimal = mm.glft_quotes(max_inventory, gamma=gamma, sigma=sigma, A=A, k=k)
+mid_price = float(mids[mids.index < split_ns].mean())  # known when trading begins
+fee_ticks = maker_fee_bp * 1e-4 * mid_price
+
+
+def quoter(offsets, widen=0.0):
+    """Nothing in the first part of the session, these offsets in the second."""
+    # A rebate narrows the spread, but no further than to a tenth of it.
+    narrowest = np.nanmin(offsets.bid_offset + offsets.ask_offset) / 2
+    widen = max(widen, -0.9 * narrowest)
+    rows = [
+        np.vstack([np.full(side.shape, np.nan), side + widen])
+        for side in (offsets.bid_offset, offsets.ask_offset)
+    ]
+    interval_ns = round(interval_ms * 1e6)
+    times = [opened_ns, split_ns]
+    return backtest.InventoryQuoter(*rows, order_lots, interval_ns, times=times)
+
+
+def trade(offsets, *, widen=0.0, delay_ms=latency_ms, queue=None, fee_bp=0.0):
+    """Replay the session."""
+    delay_ns = round(delay_ms * 1e6)
+    return backtest.replay(
+        tape,
+        quoter(offsets, widen),
+        latency=backtest.ConstantLatency(delay_ns, delay_ns),
+        queue=queue or backtest.RiskAverseQueue(),
+        fees=backtest.Fees(maker=fee_bp * 1e-4, taker=fee_bp * 1e-4),
+    )
+
+
+# %%
+result = trade(optimal, fee_bp=maker_fee_bp)
+accounts = result.series.dropna(subset="mid")  # from the first whole book on
+order_size = order_lots * instrument.lot_size
+UNIT = order_size * instrument.tick_size  # money of one tick on one order
+STEP_S = 0.1
+model = mm.simulate(
+    mm.GLFT(gamma, max_inventory, far_from_end=True),
+    sigma=sigma,
+    A=A,
+    k=k,
+    horizon=traded_s,
+    n_steps=max(1, round(traded_s / STEP_S)),
+    n_paths=2_000,
+    seed=seed,
+)
+
+# %%
+curve = accounts[accounts.index >= pd.Timestamp(split_ns, tz="UTC")]
+curves = pd.DataFrame(
+    {
+        "before fees": (curve["equity"] + curve["fees"]) / UNIT,
+        "after fees": curve["equity"] / UNIT,
+    }
+)
+curves.index = (curves.index - curves.index[0]).total_seconds()
+curves["the model's mean"] = model.profit.mean() * curves.index / traded_s
+plots.steps(
+    curves.iloc[:: max(1, len(curves) // 2000)],
+    x="seconds since trading began",
+    y="profit, ticks x orders",
+    level=(0.0, ""),
+    caption=f"Profit of the optimal quotes on {session.name}: what the calibrated "
+    "model expects, and what the replay of the same quotes earns before and after "
+    f"a maker fee of {maker_fee_bp:g} bp, {latency_ms:g} ms away from the venue.",
+    alt="Three curves from zero, which end at: "
+    + ", ".join(f"{name} {value:.0f}" for name, value in curves.iloc[-1].items()),
+)
+
+# %% [markdown]
 # ## The model
 #
 # A market maker buys at a bid and sells at an ask, earns the difference when both are hit, and is
@@ -497,6 +622,7 @@ record(
 # on.
 
 # %% [markdown]
+# (a-recorded-session)=
 # ## A recorded session
 #
 # Now a session with real events in it (or, by default, simulated ones whose law is known): each
@@ -506,14 +632,10 @@ record(
 # ```{admonition} What was known when
 # :class: note
 # The first part of the session calibrates the model, the rest is traded; nothing is estimated from
-# the part that is traded, but for the one constant that aligns the clocks. The strategy sees the book as *received*, and its orders reach the venue
-# later than they are sent. A test shuffles the events after a time and checks that no quote and no
-# fill before it changes.
+# the part that is traded, but for the one constant that aligns the clocks. The strategy sees the
+# book as *received*, and its orders reach the venue later than they are sent. A test shuffles the
+# events after a time and checks that no quote and no fill before it changes.
 # ```
-
-# %%
-session = data.load(dataset)
-session
 
 # %% [markdown]
 # A recorder's clock may run ahead of the venue's or behind it, and a latency measured with two
@@ -521,29 +643,6 @@ session
 # (`feed_latency_ms`): one constant shifts the receipts until it holds.
 
 # %%
-tape = backtest.align_clock(
-    backtest.recording(session), round(feed_latency_ms * 1e6)
-)
-instrument, events = tape.instrument, tape.events
-book = backtest.best_quotes(tape)
-complete = (book["bid"] > 0) & (book["ask"] > 0)
-book = book[complete].drop_duplicates("local_ns", keep="last")
-mids = (book["bid"] + book["ask"]) / 2
-mids.index = book["local_ns"]
-opened_ns, closed_ns = int(mids.index[0]), int(mids.index[-1])
-split_ns = opened_ns + round(calibration_share * (closed_ns - opened_ns))
-traded_s = (closed_ns - split_ns) / 1e9
-
-
-def mid_at(time_ns):
-    """The mid in ticks as received by a time."""
-    rows = np.searchsorted(mids.index, time_ns, side="right") - 1
-    return mids.to_numpy()[np.maximum(rows, 0)]
-
-
-# %%
-SECOND = 1_000_000_000
-seconds_ns = np.arange(opened_ns, closed_ns, SECOND)
 by_second = pd.Series(
     mid_at(seconds_ns), index=(seconds_ns - opened_ns) / SECOND, name="mid"
 )
@@ -563,23 +662,6 @@ plots.lines(
 # at which trades printed and measure how far from the mid *before* them they reached: an order that
 # had stood closer would have been filled. If trades arrive at rate $A$ and their reach is
 # exponential with mean $1/k$, a quote at distance $\delta$ is passed at rate $A e^{-k\delta}$.
-
-# %%
-calibration_ns = seconds_ns[seconds_ns < split_ns]
-sigma = float(np.diff(mid_at(calibration_ns)).std())
-trades = events[
-    (events["kind"] == backtest.TRADE) & (events["local_ns"] < split_ns)
-]
-happened, side = trades["exchange_ns"], trades["side"]
-depth = mm.trade_depth(happened, trades["price"], side, mids.index, mids)
-known = ~np.isnan(depth)  # a book had been received before
-sample = (happened[known] / SECOND, depth[known], side[known])
-calibrated_s = (split_ns - opened_ns) / SECOND
-fits = [
-    mm.fill_intensity(*sample, calibrated_s, min_depth=0.5, tick=0.5, method=method)
-    for method in ("maximum likelihood", "regression")
-]
-A, k = fits[1].A, fits[1].k  # see below
 
 # %% tags=["keep_output", "nbval-check-output"]
 calibration = pd.DataFrame(
@@ -656,70 +738,13 @@ record(
 # order small against what trades there means anything.
 
 # %%
-gamma = risk_aversion * k
-optimal = mm.glft_quotes(max_inventory, gamma=gamma, sigma=sigma, A=A, k=k)
-mid_price = float(mids[mids.index < split_ns].mean())  # known when trading begins
-fee_ticks = maker_fee_bp * 1e-4 * mid_price
-
-
-def quoter(offsets, widen=0.0):
-    """Nothing in the first part of the session, these offsets in the second."""
-    # A rebate narrows the spread, but no further than to a tenth of it.
-    narrowest = np.nanmin(offsets.bid_offset + offsets.ask_offset) / 2
-    widen = max(widen, -0.9 * narrowest)
-    rows = [
-        np.vstack([np.full(side.shape, np.nan), side + widen])
-        for side in (offsets.bid_offset, offsets.ask_offset)
-    ]
-    interval_ns = round(interval_ms * 1e6)
-    times = [opened_ns, split_ns]
-    return backtest.InventoryQuoter(*rows, order_lots, interval_ns, times=times)
-
-
-def trade(offsets, *, widen=0.0, delay_ms=latency_ms, queue=None, fee_bp=0.0):
-    """Replay the session."""
-    delay_ns = round(delay_ms * 1e6)
-    return backtest.replay(
-        tape,
-        quoter(offsets, widen),
-        latency=backtest.ConstantLatency(delay_ns, delay_ns),
-        queue=queue or backtest.RiskAverseQueue(),
-        fees=backtest.Fees(maker=fee_bp * 1e-4, taker=fee_bp * 1e-4),
-    )
-
-
-# %%
-result = trade(optimal, fee_bp=maker_fee_bp)
-accounts = result.series.dropna(subset="mid")  # from the first whole book on
 fills = result.fills
 assert result.cash_units == -(fills["side"] * fills["ticks"] * fills["lots"]).sum()
 position = (fills["side"] * fills["size"]).sum()
 cash = -(fills["side"] * fills["price"] * fills["size"]).sum()
 worth = cash + position * accounts["mid"].iloc[-1] - fills["fee"].sum()
 np.testing.assert_allclose(worth, result.final_equity, rtol=1e-9, atol=1e-9)
-order_size = order_lots * instrument.lot_size
 assert accounts["position"].abs().max() <= max_inventory * order_size * (1 + 1e-12)
-
-# %%
-UNIT = order_size * instrument.tick_size  # money of one tick on one order
-curve = accounts[accounts.index >= pd.Timestamp(split_ns, tz="UTC")]
-curves = pd.DataFrame(
-    {
-        "before fees": (curve["equity"] + curve["fees"]) / UNIT,
-        "after fees": curve["equity"] / UNIT,
-    }
-)
-curves.index = (curves.index - curves.index[0]).total_seconds()
-plots.steps(
-    curves.iloc[:: max(1, len(curves) // 2000)],
-    x="seconds since trading began",
-    y="profit, ticks x orders",
-    level=(0.0, ""),
-    caption=f"Profit of the replayed quotes on {session.name}, before and after a "
-    f"maker fee of {maker_fee_bp:g} bp, {latency_ms:g} ms away from the venue.",
-    alt=f"Two step curves from zero; before fees it ends at "
-    f"{curves.iloc[-1, 0]:.0f}, after fees at {curves.iloc[-1, 1]:.0f}.",
-)
 
 # %%
 held = curve["position"] / order_size
@@ -762,19 +787,6 @@ plots.trades_on_price(
 # process of the calibrated rate, independent of the mid. Then the recorded events without delay;
 # with delay; with other ideas about the queue; with the fee; and with quotes that add the fee to
 # their offsets, as they should: a fee of $f$ ticks a unit shifts the best offset by $f$.
-
-# %%
-STEP_S = 0.1
-model = mm.simulate(
-    mm.GLFT(gamma, max_inventory, far_from_end=True),
-    sigma=sigma,
-    A=A,
-    k=k,
-    horizon=traded_s,
-    n_steps=max(1, round(traded_s / STEP_S)),
-    n_paths=2_000,
-    seed=seed,
-)
 
 # %%
 BLOCK_S = 10.0
