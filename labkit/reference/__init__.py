@@ -12,6 +12,7 @@ from labkit.reference.backtest import (
     replay,
     run_bars,
 )
+from labkit.reference.hawkes import hawkes_likelihood, hawkes_path, hawkes_simulate
 from labkit.reference.market_making import order_flow_imbalance, simulate_market_making
 from labkit.reference.matching import MatchingEngine, zero_intelligence_flow
 from labkit.reference.meanrev import best_subset, greedy_path, swap_subset
@@ -36,6 +37,9 @@ __all__ = [
     "drawdown",
     "find_cycle",
     "greedy_path",
+    "hawkes_likelihood",
+    "hawkes_path",
+    "hawkes_simulate",
     "imbalance",
     "microprice",
     "moving_average_cross",
