@@ -67,7 +67,7 @@ def _history(times: Any, types: Any, marks: Any, d: int) -> _History:
     for row, time in enumerate(t.tolist()):
         if not (last < time < math.inf or (row == 0 and time == 0)):
             raise ValueError(
-                f"times[{row}] must be finite, not negative and after the time before it, got {time}"
+                f"times[{row}] must be finite, not negative and after the one before it, got {time}"
             )
         last = time
     for row in np.flatnonzero((u < 0) | (u >= d)):
