@@ -142,10 +142,7 @@ impl Sums {
                 by_decay: vec![f64::NAN; terms],
             };
         }
-        let mut total = vec![0.0; d];
-        for (row, &kind) in history.types.iter().enumerate() {
-            total[kind as usize] += history.mark(row);
-        }
+        let total = totals(history, d);
         self.state.fade(horizon, model.decay);
         let mut value = self.log - model.baseline.iter().sum::<f64>() * horizon;
         let mut by_adjacency = self.level;
@@ -166,6 +163,22 @@ impl Sums {
             by_baseline: self.inverse.iter().map(|sum| sum - horizon).collect(),
             by_adjacency,
             by_decay,
+        }
+    }
+}
+
+/// Sum of the marks of each type.
+fn totals(history: &History, d: usize) -> Vec<f64> {
+    match (history.marks, d) {
+        (None, 1) => vec![history.times.len() as f64],
+        (Some(marks), 1) => vec![marks.iter().sum()],
+        _ => {
+            // In parts, as an addition waits for the one before it at the same place.
+            let mut parts = vec![[0.0; 4]; d];
+            for (row, &kind) in history.types.iter().enumerate() {
+                parts[kind as usize][row % 4] += history.mark(row);
+            }
+            parts.iter().map(|parts| parts.iter().sum()).collect()
         }
     }
 }
