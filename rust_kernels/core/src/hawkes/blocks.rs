@@ -185,14 +185,13 @@ fn one_type<S: Simd>(sums: &mut Sums, model: &Model, part: &History, work: &mut 
     for (x, grown) in numbers.iter().zip(grown.as_flattened_mut()) {
         *grown = exp::<S>(*x);
     }
-    let (mut p, mut q, mut elapsed) = ([0.0; SIDES], [0.0; SIDES], [0.0; SIDES]);
+    let (mut p, mut q) = ([0.0; SIDES], [0.0; SIDES]);
     for row in 0..rows {
         levels[row] = p;
         moments[row] = q;
         for side in 0..SIDES {
             let mark = part.marks.map_or(1.0, |marks| marks[side * rows + row]);
             let step = mark * grown[row][side];
-            elapsed[side] += lifetimes[row][side];
             p[side] += step;
             q[side] = fused::<S>(lifetimes[row][side], step, q[side]);
         }
@@ -204,7 +203,8 @@ fn one_type<S: Simd>(sums: &mut Sums, model: &Model, part: &History, work: &mut 
         (q[side], q_end) = (q_end, q_end + q[side]);
     }
     let mut logs = Logs::new();
-    let (mut inverse, mut by_level, mut by_lag) = ([0.0; SIDES], [0.0; SIDES], [0.0; SIDES]);
+    let (mut inverse, mut elapsed) = ([0.0; SIDES], [0.0; SIDES]);
+    let (mut by_level, mut by_lag) = ([0.0; SIDES], [0.0; SIDES]);
     for row in 0..rows {
         for side in 0..SIDES {
             let (x, e) = (lifetimes[row][side], grown[row][side]);
@@ -212,6 +212,7 @@ fn one_type<S: Simd>(sums: &mut Sums, model: &Model, part: &History, work: &mut 
             let moment = moments[row][side] + q[side];
             let scaled = fused::<S>(jump, level, mu * e);
             logs.add(side, scaled);
+            elapsed[side] += x;
             let over = 1.0 / scaled;
             inverse[side] = fused::<S>(e, over, inverse[side]);
             by_level[side] = fused::<S>(level, over, by_level[side]);
