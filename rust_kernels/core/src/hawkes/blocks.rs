@@ -7,7 +7,7 @@
 
 use super::functions::{exp, fused, split};
 use super::likelihood::Sums;
-use super::{History, Model};
+use super::{History, Model, CHUNK};
 use pulp::{Simd, WithSimd};
 use std::f64::consts::LN_2;
 
@@ -23,8 +23,8 @@ const MOST: usize = SIDES * ROWS;
 /// Events from which a block is worth its overhead.
 const LEAST: usize = 2 * SIDES;
 
-/// Lifetimes of a block. Its sums lose as many multiples of the last digit, and exp(256) is 1e111.
-const LIFETIMES: f64 = 256.0;
+/// Lifetimes of a block: its sums lose as many multiples of the last bit, and exp(512) is 1e222.
+const LIFETIMES: f64 = 512.0;
 
 /// Where `D` is normal, and so are its sums.
 const NORMAL: std::ops::Range<f64> = 1e-280..1e280;
@@ -111,9 +111,15 @@ fn reach(times: &[f64], decay: f64) -> usize {
     if times.get(LEAST - 1).is_none_or(|&time| time > last) {
         return 1;
     }
-    let times = times.iter().take(MOST);
-    let n: u64 = times.map(|&time| u64::from(time <= last)).sum();
-    n as usize / SIDES * SIDES
+    let mut n = 0;
+    for times in times[..times.len().min(MOST)].chunks(CHUNK) {
+        let near: u64 = times.iter().map(|&time| u64::from(time <= last)).sum();
+        n += near as usize;
+        if (near as usize) < times.len() {
+            break;
+        }
+    }
+    n / SIDES * SIDES
 }
 
 /// Numbers of a block.
