@@ -6,6 +6,7 @@
 
 mod blocks;
 mod functions;
+mod invert;
 mod likelihood;
 mod path;
 mod simulate;

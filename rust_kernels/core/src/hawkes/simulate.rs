@@ -1,6 +1,6 @@
 //! Exact simulation.
 
-use super::{check, end, not_negative, shown, Model};
+use super::{check, end, invert, not_negative, shown, Model};
 use crate::philox;
 use crate::Error;
 use rayon::prelude::*;
@@ -95,6 +95,9 @@ pub fn hawkes_simulate(simulation: &Simulation, n_paths: usize, seed: u64) -> Re
 impl Simulation<'_> {
     fn path(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
         let thin = self.thinning || self.model.decay.len() != 1;
+        if !thin && self.model.types() <= invert::MOST_TYPES {
+            return invert::path(self, seed, path, out);
+        }
         let (d, first) = (self.model.types(), out.times.len());
         let mut excess = vec![0.0; self.model.decay.len() * d];
         let mut fades = vec![0.0; self.model.decay.len()];
@@ -133,13 +136,13 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    fn too_many(&self) -> Error {
+    pub(super) fn too_many(&self) -> Error {
         let (most, horizon) = (self.most, shown(self.horizon));
         let problem = format!("must give at most {most} events in a path, got {horizon}");
         Error::new("horizon", problem)
     }
 
-    fn mark(&self, word: u64) -> f64 {
+    pub(super) fn mark(&self, word: u64) -> f64 {
         let Some(marks) = self.marks else { return 1.0 };
         let place = (philox::uniform(word) * marks.len() as f64) as usize;
         marks[place.min(marks.len() - 1)]
