@@ -15,10 +15,7 @@ use pulp::{Simd, WithSimd};
 /// Steps that are prepared at once.
 const STEPS: usize = 256;
 
-/// Types that there may be.
-pub(super) const MOST_TYPES: usize = 32;
-
-/// Adds a path, of a model with one decay and at most `MOST_TYPES` types.
+/// Adds a path of a model with one decay.
 pub(super) fn path(
     simulation: &Simulation,
     seed: u64,
@@ -44,15 +41,16 @@ impl WithSimd for Path<'_> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let model = &self.simulation.model;
-        match model.types() {
-            1 => self.run::<S>(&mut OneType::new(model)),
-            2..=4 => self.run::<S>(&mut Types::<4>::new(model)),
-            5..=8 => self.run::<S>(&mut Types::<8>::new(model)),
-            9..=12 => self.run::<S>(&mut Types::<12>::new(model)),
-            13..=16 => self.run::<S>(&mut Types::<16>::new(model)),
-            _ => self.run::<S>(&mut Types::<MOST_TYPES>::new(model)),
+        match model.types().div_ceil(S::F64_LANES) {
+            _ if model.types() == 1 => self.run::<S>(&mut OneType::new(model)),
+            1 => self.run::<S>(&mut Types::<S, 1>::new(simd, model)),
+            2 => self.run::<S>(&mut Types::<S, 2>::new(simd, model)),
+            3 => self.run::<S>(&mut Types::<S, 3>::new(simd, model)),
+            4 => self.run::<S>(&mut Types::<S, 4>::new(simd, model)),
+            5..=8 => self.run::<S>(&mut Types::<S, 8>::new(simd, model)),
+            _ => self.simulation.step_by_step(self.seed, self.path, self.out),
         }
     }
 }
@@ -189,59 +187,66 @@ impl Excess for OneType {
     }
 }
 
-/// The excess of each type together with the types before it, in W places.
-struct Types<const W: usize> {
+/// The excess of each type together with the types before it, in K vectors.
+struct Types<S: Simd, const K: usize> {
+    simd: S,
     types: usize,
     /// Of all types.
     above: f64,
-    excess: [f64; W],
+    excess: [S::f64s; K],
     /// The baseline of each type and of those before it; infinite where there is no type.
-    baseline: [f64; W],
+    baseline: [S::f64s; K],
+    /// The baseline of all types.
+    base: f64,
     /// What an event of each type adds to the excess, and to that of all types.
-    jumps: Vec<([f64; W], f64)>,
+    jumps: Vec<([S::f64s; K], f64)>,
 }
 
-impl<const W: usize> Types<W> {
-    fn new(model: &Model) -> Self {
+impl<S: Simd, const K: usize> Types<S, K> {
+    #[inline(always)]
+    fn new(simd: S, model: &Model) -> Self {
         let d = model.types();
-        let mut baseline = [f64::INFINITY; W];
-        let mut sum = 0.0;
-        for (below, mu) in baseline.iter_mut().zip(model.baseline) {
-            sum += mu;
-            *below = sum;
-        }
-        let jumps = (0..d).map(|kind| {
-            let (mut jumps, mut sum) = ([0.0; W], 0.0);
-            for (i, jump) in jumps[..d].iter_mut().enumerate() {
-                sum += model.row(0, i)[kind] * model.decay[0];
-                *jump = sum;
+        // Sums of the first, of the first two and so on, and of all.
+        let sums = |rates: &dyn Fn(usize) -> f64, beyond: f64| {
+            let (mut vectors, mut sum) = ([simd.splat_f64s(beyond); K], 0.0);
+            let places: &mut [f64] = pulp::bytemuck::cast_slice_mut(&mut vectors);
+            for (i, place) in places[..d].iter_mut().enumerate() {
+                sum += rates(i);
+                *place = sum;
             }
-            (jumps, sum)
-        });
+            (vectors, sum)
+        };
+        let (baseline, base) = sums(&|i| model.baseline[i], f64::INFINITY);
+        let jump = |kind| sums(&|i| model.row(0, i)[kind] * model.decay[0], 0.0);
         Self {
+            simd,
             types: d,
             above: 0.0,
-            excess: [0.0; W],
+            excess: [simd.splat_f64s(0.0); K],
             baseline,
-            jumps: jumps.collect(),
+            base,
+            jumps: (0..d).map(jump).collect(),
         }
     }
 
     /// The last type that can be, where rounding goes beyond them.
     #[cold]
-    fn last(&self, excess: &[f64; W]) -> usize {
-        let rate = |i: usize| self.baseline[i] + excess[i];
+    fn last(&self, excess: [S::f64s; K]) -> usize {
+        let excess: &[f64] = pulp::bytemuck::cast_slice(&excess);
+        let baseline: &[f64] = pulp::bytemuck::cast_slice(&self.baseline);
+        let rate = |i: usize| baseline[i] + excess[i];
         (1..self.types)
             .rfind(|&i| rate(i) > rate(i - 1))
             .unwrap_or(0)
     }
 }
 
-impl<const W: usize> Excess for Types<W> {
+impl<S: Simd, const K: usize> Excess for Types<S, K> {
     #[inline(always)]
     fn follow(&mut self, steps: &Steps, before: &mut [f64; STEPS], types: &mut [i64; STEPS]) {
-        let base = self.baseline[self.types - 1];
-        let (baseline, mut excess, mut above) = (self.baseline, self.excess, self.above);
+        let simd = self.simd;
+        let (zero, one) = (simd.splat_u64s(0), simd.splat_u64s(1));
+        let (mut excess, mut above) = (self.excess, self.above);
         for step in 0..STEPS {
             before[step] = above;
             let own = 1.0 - steps.loss[step] / above;
@@ -251,21 +256,26 @@ impl<const W: usize> Excess for Types<W> {
                 steps.left[step]
             };
             above *= left;
-            let rest = steps.share[step] * (base + above);
-            let mut kind = 0;
-            for place in 0..W {
-                excess[place] *= left;
-                kind += usize::from(baseline[place] + excess[place] <= rest);
+            let rest = simd.splat_f64s(steps.share[step] * (self.base + above));
+            let left = simd.splat_f64s(left);
+            let mut below = zero;
+            for k in 0..K {
+                excess[k] = simd.mul_f64s(excess[k], left);
+                let rate = simd.add_f64s(self.baseline[k], excess[k]);
+                let passed = simd.less_than_or_equal_f64s(rate, rest);
+                below = simd.add_u64s(below, simd.select_u64s(passed, one, zero));
             }
+            let lanes: &[u64] = pulp::bytemuck::cast_slice(std::slice::from_ref(&below));
+            let mut kind = lanes.iter().sum::<u64>() as usize;
             if kind >= self.types {
-                kind = self.last(&excess);
+                kind = self.last(excess);
             }
             let (jumps, jump) = &self.jumps[kind];
-            let mark = steps.mark[step];
-            for (excess, jump) in excess.iter_mut().zip(jumps) {
-                *excess += jump * mark;
+            let mark = simd.splat_f64s(steps.mark[step]);
+            for k in 0..K {
+                excess[k] = simd.mul_add_e_f64s(jumps[k], mark, excess[k]);
             }
-            above += jump * mark;
+            above += jump * steps.mark[step];
             types[step] = kind as i64;
         }
         (self.excess, self.above) = (excess, above);

@@ -94,10 +94,16 @@ pub fn hawkes_simulate(simulation: &Simulation, n_paths: usize, seed: u64) -> Re
 
 impl Simulation<'_> {
     fn path(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
-        let thin = self.thinning || self.model.decay.len() != 1;
-        if !thin && self.model.types() <= invert::MOST_TYPES {
-            return invert::path(self, seed, path, out);
+        if self.thinning || self.model.decay.len() != 1 {
+            self.step_by_step(seed, path, out)
+        } else {
+            invert::path(self, seed, path, out)
         }
+    }
+
+    /// A path of any model.
+    pub(super) fn step_by_step(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
+        let thin = self.thinning || self.model.decay.len() != 1;
         let (d, first) = (self.model.types(), out.times.len());
         let mut excess = vec![0.0; self.model.decay.len() * d];
         let mut fades = vec![0.0; self.model.decay.len()];
