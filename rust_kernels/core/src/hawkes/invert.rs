@@ -79,7 +79,9 @@ impl Path<'_> {
             }
             let n = times.partition_point(|&time| time <= simulation.horizon);
             self.out.times.extend_from_slice(&times[..n]);
-            self.out.types.extend_from_slice(&types[..n]);
+            if simulation.model.types() > 1 {
+                self.out.types.extend_from_slice(&types[..n]);
+            }
             self.out.marks.extend_from_slice(&steps.mark[..n]);
             if self.out.times.len() - first > simulation.most {
                 return Err(simulation.too_many());
@@ -259,9 +261,9 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
             let rest = simd.splat_f64s(steps.share[step] * (self.base + above));
             let left = simd.splat_f64s(left);
             let mut below = zero;
-            for k in 0..K {
-                excess[k] = simd.mul_f64s(excess[k], left);
-                let rate = simd.add_f64s(self.baseline[k], excess[k]);
+            for (excess, baseline) in excess.iter_mut().zip(self.baseline) {
+                *excess = simd.mul_f64s(*excess, left);
+                let rate = simd.add_f64s(baseline, *excess);
                 let passed = simd.less_than_or_equal_f64s(rate, rest);
                 below = simd.add_u64s(below, simd.select_u64s(passed, one, zero));
             }
@@ -272,8 +274,8 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
             }
             let (jumps, jump) = &self.jumps[kind];
             let mark = simd.splat_f64s(steps.mark[step]);
-            for k in 0..K {
-                excess[k] = simd.mul_add_e_f64s(jumps[k], mark, excess[k]);
+            for (excess, jump) in excess.iter_mut().zip(jumps) {
+                *excess = simd.mul_add_e_f64s(*jump, mark, *excess);
             }
             above += jump * steps.mark[step];
             types[step] = kind as i64;

@@ -89,6 +89,10 @@ pub fn hawkes_simulate(simulation: &Simulation, n_paths: usize, seed: u64) -> Re
     for mut part in parts? {
         result.append(&mut part);
     }
+    if simulation.model.types() == 1 {
+        // Memory that the system has set to zero need not be written.
+        result.types = vec![0; result.times.len()];
+    }
     Ok(result)
 }
 
