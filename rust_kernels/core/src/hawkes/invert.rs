@@ -248,7 +248,9 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
     fn follow(&mut self, steps: &Steps, before: &mut [f64; STEPS], types: &mut [i64; STEPS]) {
         let simd = self.simd;
         let (zero, one) = (simd.splat_u64s(0), simd.splat_u64s(1));
+        let (baseline, base) = (self.baseline, self.base);
         let (mut excess, mut above) = (self.excess, self.above);
+        #[allow(clippy::needless_range_loop)] // several arrays at once
         for step in 0..STEPS {
             before[step] = above;
             let own = 1.0 - steps.loss[step] / above;
@@ -258,12 +260,12 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
                 steps.left[step]
             };
             above *= left;
-            let rest = simd.splat_f64s(steps.share[step] * (self.base + above));
+            let rest = simd.splat_f64s(steps.share[step] * (base + above));
             let left = simd.splat_f64s(left);
             let mut below = zero;
-            for (excess, baseline) in excess.iter_mut().zip(self.baseline) {
-                *excess = simd.mul_f64s(*excess, left);
-                let rate = simd.add_f64s(baseline, *excess);
+            for k in 0..K {
+                excess[k] = simd.mul_f64s(excess[k], left);
+                let rate = simd.add_f64s(baseline[k], excess[k]);
                 let passed = simd.less_than_or_equal_f64s(rate, rest);
                 below = simd.add_u64s(below, simd.select_u64s(passed, one, zero));
             }
@@ -274,8 +276,8 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
             }
             let (jumps, jump) = &self.jumps[kind];
             let mark = simd.splat_f64s(steps.mark[step]);
-            for (excess, jump) in excess.iter_mut().zip(jumps) {
-                *excess = simd.mul_add_e_f64s(*jump, mark, *excess);
+            for k in 0..K {
+                excess[k] = simd.mul_add_e_f64s(jumps[k], mark, excess[k]);
             }
             above += jump * steps.mark[step];
             types[step] = kind as i64;
