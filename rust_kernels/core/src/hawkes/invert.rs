@@ -189,6 +189,16 @@ impl Excess for OneType {
     }
 }
 
+/// Where the excess is too small for products with it.
+const TINY: f64 = 1e-100;
+
+/// Scale and factor of the excess that is not to be scaled: rare, and no reason to wait for `share`.
+#[cold]
+#[inline(never)]
+fn unscaled(share: f64) -> (f64, f64) {
+    (1.0, share)
+}
+
 /// The excess of each type together with the types before it, in K vectors.
 struct Types<S: Simd, const K: usize> {
     simd: S,
@@ -253,22 +263,25 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
         #[allow(clippy::needless_range_loop)] // several arrays at once
         for step in 0..STEPS {
             before[step] = above;
-            let own = 1.0 - steps.loss[step] / above;
-            let left = if own > steps.left[step] {
-                own
-            } else {
-                steps.left[step]
-            };
-            above *= left;
-            let rest = simd.splat_f64s(steps.share[step] * (base + above));
-            let left = simd.splat_f64s(left);
+            let (loss, left) = (steps.loss[step], steps.left[step]);
+            let share = (1.0 - loss / above).max(left);
+            let rest = (above - loss).max(above * left);
+            // Rates times the excess before, as the share of it that is left comes late.
+            let (mut scale, mut factor) = (above, rest);
+            if above < TINY {
+                (scale, factor) = unscaled(share);
+            }
+            let limit = simd.splat_f64s(steps.share[step] * scale * (base + rest));
+            let (scale, factor) = (simd.splat_f64s(scale), simd.splat_f64s(factor));
+            let share = simd.splat_f64s(share);
             let mut below = zero;
             for k in 0..K {
-                excess[k] = simd.mul_f64s(excess[k], left);
-                let rate = simd.add_f64s(baseline[k], excess[k]);
-                let passed = simd.less_than_or_equal_f64s(rate, rest);
+                let rate = simd.mul_add_e_f64s(excess[k], factor, simd.mul_f64s(baseline[k], scale));
+                let passed = simd.less_than_or_equal_f64s(rate, limit);
                 below = simd.add_u64s(below, simd.select_u64s(passed, one, zero));
+                excess[k] = simd.mul_f64s(excess[k], share);
             }
+            above = rest;
             let lanes: &[u64] = pulp::bytemuck::cast_slice(std::slice::from_ref(&below));
             let mut kind = lanes.iter().sum::<u64>() as usize;
             if kind >= self.types {
