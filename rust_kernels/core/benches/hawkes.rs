@@ -1,6 +1,7 @@
 //! The likelihood of a million events of one type and of many, and paths as long.
 
 #![allow(missing_docs)] // what criterion_group! makes has none
+#![allow(clippy::unwrap_used)]
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use labkit_core::hawkes::{

@@ -276,7 +276,8 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
             let share = simd.splat_f64s(share);
             let mut below = zero;
             for k in 0..K {
-                let rate = simd.mul_add_e_f64s(excess[k], factor, simd.mul_f64s(baseline[k], scale));
+                let rate =
+                    simd.mul_add_e_f64s(excess[k], factor, simd.mul_f64s(baseline[k], scale));
                 let passed = simd.less_than_or_equal_f64s(rate, limit);
                 below = simd.add_u64s(below, simd.select_u64s(passed, one, zero));
                 excess[k] = simd.mul_f64s(excess[k], share);
