@@ -456,3 +456,39 @@ fn rows<S: Simd, const K: usize>(values: &[f64]) -> &[[S::f64s; K]] {
 fn rows_mut<S: Simd, const K: usize>(values: &mut [f64]) -> &mut [[S::f64s; K]] {
     pulp::as_arrays_mut::<K, _>(S::as_mut_simd_f64s(values).0).0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::Stream;
+
+    #[test]
+    fn machines_without_vectors_give_the_same() {
+        for d in [1, 3, 8, 9] {
+            let mut stream = Stream::new(d as u64, 0);
+            let mut time = 0.0;
+            let mut times = || {
+                time += stream.exponential();
+                time
+            };
+            let times: Vec<f64> = (0..3000).map(|_| times()).collect();
+            let types: Vec<i64> = (0..3000).map(|k| k * k % 7 % d as i64).collect();
+            let (baseline, adjacency) = (vec![0.5; d], vec![0.4 / d as f64; d * d]);
+            let model = Model::new(&baseline, &adjacency, &[0.7]).unwrap();
+            let history = History::new(&times, &types, None, d).unwrap();
+            let (mut sums, mut scalar) = (Sums::new(&model), Sums::new(&model));
+            extend(&mut sums, &model, &history);
+            let plain = Extend {
+                sums: &mut scalar,
+                model: &model,
+                history: &history,
+            };
+            plain.with_simd(pulp::Scalar::new());
+            assert!((sums.log - scalar.log).abs() < 1e-12 * sums.log.abs());
+            for (a, b) in sums.level.iter().zip(&scalar.level) {
+                assert!((a - b).abs() <= 1e-12 * a);
+            }
+            assert!((sums.slope[0] - scalar.slope[0]).abs() < 1e-9);
+        }
+    }
+}

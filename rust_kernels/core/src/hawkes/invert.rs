@@ -11,33 +11,37 @@ use super::Model;
 use crate::philox;
 use crate::Error;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
-/// Steps that are prepared at once.
+/// Steps that are prepared at once, at most.
 const STEPS: usize = 256;
 
-/// Adds a path of a model with one decay.
-pub(super) fn path(
+/// As many at the start of a path, which may be short; then twice as many each time.
+const FIRST: usize = 16;
+
+/// Adds paths of a model with one decay.
+pub(super) fn paths(
     simulation: &Simulation,
     seed: u64,
-    path: u64,
+    paths: Range<u64>,
     out: &mut Paths,
 ) -> Result<(), Error> {
-    pulp::Arch::new().dispatch(Path {
+    pulp::Arch::new().dispatch(Task {
         simulation,
         seed,
-        path,
+        paths,
         out,
     })
 }
 
-struct Path<'a> {
+struct Task<'a> {
     simulation: &'a Simulation<'a>,
     seed: u64,
-    path: u64,
+    paths: Range<u64>,
     out: &'a mut Paths,
 }
 
-impl WithSimd for Path<'_> {
+impl WithSimd for Task<'_> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -50,48 +54,75 @@ impl WithSimd for Path<'_> {
             3 => self.run::<S>(&mut Types::<S, 3>::new(simd, model)),
             4 => self.run::<S>(&mut Types::<S, 4>::new(simd, model)),
             5..=8 => self.run::<S>(&mut Types::<S, 8>::new(simd, model)),
-            _ => self.simulation.step_by_step(self.seed, self.path, self.out),
+            _ => self
+                .simulation
+                .step_by_step(self.seed, self.paths, self.out),
         }
     }
 }
 
 /// The excess over the baseline, from step to step.
 trait Excess {
+    /// At the start of a path, none.
+    fn reset(&mut self);
+
     /// Takes the steps; writes the excess of all types before each, and the type of its event.
-    fn follow(&mut self, steps: &Steps, above: &mut [f64; STEPS], types: &mut [i64; STEPS]);
+    fn follow(&mut self, steps: &Steps, above: &mut [f64], types: &mut [i64; STEPS]);
 }
 
-impl Path<'_> {
+impl Task<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, excess: &mut impl Excess) -> Result<(), Error> {
-        let simulation = self.simulation;
-        let first = self.out.times.len();
-        let mut steps = Steps::new();
-        let (mut above, mut types) = ([0.0; STEPS], [0; STEPS]);
-        let (mut time, mut times) = (0.0, [0.0; STEPS]);
-        for chunk in 0.. {
-            steps.draw::<S>(simulation, self.seed, self.path, chunk);
-            excess.follow(&steps, &mut above, &mut types);
-            steps.wait::<S>(simulation.model.decay[0], &above, &mut times);
-            for wait in &mut times {
-                time += *wait;
-                *wait = time;
+    fn run<S: Simd>(mut self, excess: &mut impl Excess) -> Result<(), Error> {
+        let (mut steps, mut above) = (Steps::new(), [0.0; STEPS]);
+        let (mut times, mut types) = ([0.0; STEPS], [0; STEPS]);
+        for path in self.paths.clone() {
+            let before = self.out.times.len();
+            let (mut time, mut first, mut size) = (0.0, 0, FIRST);
+            excess.reset();
+            loop {
+                let (above, times) = (&mut above[..size], &mut times[..size]);
+                steps.draw::<S>(self.simulation, [self.seed, path, first], size);
+                excess.follow(&steps, above, &mut types);
+                steps.wait::<S>(self.simulation.model.decay[0], above, times);
+                for wait in &mut *times {
+                    time += *wait;
+                    *wait = time;
+                }
+                let n = times.partition_point(|&time| time <= self.simulation.horizon);
+                self.room(before, n, time);
+                self.out.times.extend_from_slice(&times[..n]);
+                self.out.marks.extend_from_slice(&steps.mark[..n]);
+                if self.simulation.model.types() > 1 {
+                    self.out.types.extend_from_slice(&types[..n]);
+                }
+                if self.out.times.len() - before > self.simulation.most {
+                    return Err(self.simulation.too_many());
+                }
+                if n < size {
+                    break;
+                }
+                first += size as u64;
+                size = (2 * size).min(STEPS);
             }
-            let n = times.partition_point(|&time| time <= simulation.horizon);
-            self.out.times.extend_from_slice(&times[..n]);
-            if simulation.model.types() > 1 {
-                self.out.types.extend_from_slice(&types[..n]);
-            }
-            self.out.marks.extend_from_slice(&steps.mark[..n]);
-            if self.out.times.len() - first > simulation.most {
-                return Err(simulation.too_many());
-            }
-            if n < STEPS {
-                break;
+            let count = self.out.times.len() - before;
+            self.out.counts.push(count as i64);
+        }
+        Ok(())
+    }
+
+    /// Makes room for n more events of the path that began at `before` and has come to `time`: as
+    /// it goes on like that, for all of it, since to move long vectors often takes its time.
+    fn room(&mut self, before: usize, n: usize, time: f64) {
+        let length = self.out.times.len();
+        if self.out.times.capacity() - length < n {
+            let ahead = 1.05 * (length - before + n) as f64 * (self.simulation.horizon / time);
+            let more = (ahead as usize).clamp(n, 8 * length + 16 * STEPS);
+            self.out.times.reserve(more);
+            self.out.marks.reserve(more);
+            if self.simulation.model.types() > 1 {
+                self.out.types.reserve(more);
             }
         }
-        self.out.counts.push((self.out.times.len() - first) as i64);
-        Ok(())
     }
 }
 
@@ -121,39 +152,42 @@ impl Steps {
         })
     }
 
+    /// Takes blocks of a seed's stream from the first one on.
     #[inline(always)]
-    fn draw<S: Simd>(&mut self, simulation: &Simulation, seed: u64, path: u64, chunk: u64) {
-        for step in 0..STEPS {
-            let words = philox::block(seed, path, chunk * STEPS as u64 + step as u64);
+    fn draw<S: Simd>(&mut self, simulation: &Simulation, from: [u64; 3], size: usize) {
+        let [seed, path, first] = from;
+        for step in 0..size {
+            let words = philox::block(seed, path, first + step as u64);
             for (column, word) in self.words.iter_mut().zip(words) {
                 column[step] = word;
             }
         }
+        let [of_base, of_excess, of_type, of_mark] = &self.words;
         let b = simulation.model.decay[0];
         let base: f64 = simulation.model.baseline.iter().sum();
-        for step in 0..STEPS {
-            let wait = -ln::<S>(1.0 - philox::uniform(self.words[0][step])) / base;
+        for step in 0..size {
+            let wait = -ln::<S>(1.0 - philox::uniform(of_base[step])) / base;
             self.wait[step] = if base > 0.0 { wait } else { f64::INFINITY };
             self.left[step] = exp::<S>(-b * self.wait[step]);
-            self.loss[step] = -b * ln::<S>(1.0 - philox::uniform(self.words[1][step]));
+            self.loss[step] = -b * ln::<S>(1.0 - philox::uniform(of_excess[step]));
         }
         if simulation.model.types() > 1 {
-            let words = self.share.iter_mut().zip(&self.words[2]);
+            let words = self.share.iter_mut().zip(of_type).take(size);
             words.for_each(|(share, &word)| *share = philox::uniform(word));
         }
         if simulation.marks.is_some() {
-            let words = self.mark.iter_mut().zip(&self.words[3]);
+            let words = self.mark.iter_mut().zip(of_mark).take(size);
             words.for_each(|(mark, &word)| *mark = simulation.mark(word));
         }
     }
 
     /// Waits for the event of each step, from the excess before it.
     #[inline(always)]
-    fn wait<S: Simd>(&self, decay: f64, above: &[f64; STEPS], waits: &mut [f64; STEPS]) {
-        for step in 0..STEPS {
-            let left = 1.0 - self.loss[step] / above[step];
+    fn wait<S: Simd>(&self, decay: f64, above: &[f64], waits: &mut [f64]) {
+        for (step, (wait, above)) in waits.iter_mut().zip(above).enumerate() {
+            let left = 1.0 - self.loss[step] / above;
             let own = -ln::<S>(if left > 0.0 { left } else { 1.0 }) / decay;
-            waits[step] = if left > self.left[step] {
+            *wait = if left > self.left[step] {
                 own
             } else {
                 self.wait[step]
@@ -178,14 +212,27 @@ impl OneType {
 }
 
 impl Excess for OneType {
+    fn reset(&mut self) {
+        self.above = 0.0;
+    }
+
     #[inline(always)]
-    fn follow(&mut self, steps: &Steps, above: &mut [f64; STEPS], _: &mut [i64; STEPS]) {
+    fn follow(&mut self, steps: &Steps, above: &mut [f64], _: &mut [i64; STEPS]) {
         for (step, above) in above.iter_mut().enumerate() {
             *above = self.above;
-            let (own, base) = (self.above - steps.loss[step], self.above * steps.left[step]);
-            let left = if own > base { own } else { base };
-            self.above = left + self.jump * steps.mark[step];
+            let rest = larger(self.above - steps.loss[step], self.above * steps.left[step]);
+            self.above = rest + self.jump * steps.mark[step];
         }
+    }
+}
+
+/// The larger number, the second one where the first is none.
+#[inline(always)]
+fn larger(a: f64, b: f64) -> f64 {
+    if a > b {
+        a
+    } else {
+        b
     }
 }
 
@@ -254,18 +301,23 @@ impl<S: Simd, const K: usize> Types<S, K> {
 }
 
 impl<S: Simd, const K: usize> Excess for Types<S, K> {
+    fn reset(&mut self) {
+        self.above = 0.0;
+        self.excess = [self.simd.splat_f64s(0.0); K];
+    }
+
     #[inline(always)]
-    fn follow(&mut self, steps: &Steps, before: &mut [f64; STEPS], types: &mut [i64; STEPS]) {
+    fn follow(&mut self, steps: &Steps, before: &mut [f64], types: &mut [i64; STEPS]) {
         let simd = self.simd;
         let (zero, one) = (simd.splat_u64s(0), simd.splat_u64s(1));
         let (baseline, base) = (self.baseline, self.base);
         let (mut excess, mut above) = (self.excess, self.above);
         #[allow(clippy::needless_range_loop)] // several arrays at once
-        for step in 0..STEPS {
+        for step in 0..before.len().min(STEPS) {
             before[step] = above;
             let (loss, left) = (steps.loss[step], steps.left[step]);
-            let share = (1.0 - loss / above).max(left);
-            let rest = (above - loss).max(above * left);
+            let share = larger(1.0 - loss / above, left);
+            let rest = larger(above - loss, above * left);
             // Rates times the excess before, as the share of it that is left comes late.
             let (mut scale, mut factor) = (above, rest);
             if above < TINY {
@@ -297,5 +349,37 @@ impl<S: Simd, const K: usize> Excess for Types<S, K> {
             types[step] = kind as i64;
         }
         (self.excess, self.above) = (excess, above);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_without_vectors_give_the_same() {
+        for d in [1, 3, 8, 9] {
+            let (baseline, adjacency) = (vec![0.5; d], vec![0.4 / d as f64; d * d]);
+            let simulation = Simulation {
+                model: Model::new(&baseline, &adjacency, &[0.7]).unwrap(),
+                horizon: 300.0,
+                marks: None,
+                thinning: false,
+                most: 10_000,
+            };
+            let (mut out, mut scalar) = (Paths::default(), Paths::default());
+            paths(&simulation, 1, 2..4, &mut out).unwrap();
+            let plain = Task {
+                simulation: &simulation,
+                seed: 1,
+                paths: 2..4,
+                out: &mut scalar,
+            };
+            plain.with_simd(pulp::Scalar::new()).unwrap();
+            assert_eq!((out.types, out.counts), (scalar.types, scalar.counts));
+            for (a, b) in out.times.iter().zip(&scalar.times) {
+                assert!((a - b).abs() < 1e-10);
+            }
+        }
     }
 }

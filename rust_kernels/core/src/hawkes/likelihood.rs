@@ -73,7 +73,7 @@ impl State {
 }
 
 impl Sums {
-    fn new(model: &Model) -> Self {
+    pub(super) fn new(model: &Model) -> Self {
         let (d, terms) = (model.types(), model.decay.len());
         Self {
             log: 0.0,

@@ -4,6 +4,7 @@ use super::{check, end, invert, not_negative, shown, Model};
 use crate::philox;
 use crate::Error;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Paths that are simulated at most: a gigabyte of counts.
 const MOST_PATHS: usize = 100_000_000;
@@ -70,9 +71,7 @@ pub fn hawkes_simulate(simulation: &Simulation, n_paths: usize, seed: u64) -> Re
     let chunk = |number: usize| {
         let paths = number * CHUNK..((number + 1) * CHUNK).min(n_paths);
         let mut result = Paths::default();
-        for path in paths {
-            simulation.path(seed, path as u64, &mut result)?;
-        }
+        simulation.paths(seed, paths.start as u64..paths.end as u64, &mut result)?;
         Ok(result)
     };
     let chunks = n_paths.div_ceil(CHUNK);
@@ -97,24 +96,41 @@ pub fn hawkes_simulate(simulation: &Simulation, n_paths: usize, seed: u64) -> Re
 }
 
 impl Simulation<'_> {
-    fn path(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
-        if self.thinning || self.model.decay.len() != 1 {
-            self.step_by_step(seed, path, out)
+    fn paths(&self, seed: u64, paths: Range<u64>, out: &mut Paths) -> Result<(), Error> {
+        if self.thins() {
+            self.step_by_step(seed, paths, out)
         } else {
-            invert::path(self, seed, path, out)
+            invert::paths(self, seed, paths, out)
         }
     }
 
-    /// A path of any model.
-    pub(super) fn step_by_step(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
-        let thin = self.thinning || self.model.decay.len() != 1;
-        let (d, first) = (self.model.types(), out.times.len());
+    fn thins(&self) -> bool {
+        self.thinning || self.model.decay.len() != 1
+    }
+
+    /// Paths of any model.
+    pub(super) fn step_by_step(
+        &self,
+        seed: u64,
+        paths: Range<u64>,
+        out: &mut Paths,
+    ) -> Result<(), Error> {
+        for path in paths {
+            let before = out.times.len();
+            self.path(seed, path, out)?;
+            out.counts.push((out.times.len() - before) as i64);
+        }
+        Ok(())
+    }
+
+    fn path(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
+        let (thins, d, first) = (self.thins(), self.model.types(), out.times.len());
         let mut excess = vec![0.0; self.model.decay.len() * d];
         let mut fades = vec![0.0; self.model.decay.len()];
         let mut time = 0.0;
         for step in 0.. {
             let words = philox::block(seed, path, step);
-            let (wait, mut kind) = if thin {
+            let (wait, mut kind) = if thins {
                 self.thin(&excess, words, &mut fades)?
             } else {
                 self.invert(&excess, words, &mut fades)
@@ -126,7 +142,7 @@ impl Simulation<'_> {
             for (row, fade) in excess.chunks_mut(d).zip(&fades) {
                 row.iter_mut().for_each(|excess| *excess *= fade);
             }
-            if !thin {
+            if !thins {
                 kind = Some(self.choice(&excess, philox::uniform(words[2])));
             }
             let Some(kind) = kind else { continue };
@@ -142,7 +158,6 @@ impl Simulation<'_> {
                 *excess += mark * jump;
             }
         }
-        out.counts.push((out.times.len() - first) as i64);
         Ok(())
     }
 
@@ -276,17 +291,15 @@ mod tests {
             let model = Model::new(&baseline, &adjacency, &[2.0]).unwrap();
             for marks in [None, Some(&[0.0, 0.5, 2.0][..])] {
                 let simulation = simulation(model, marks);
-                for path in 0..20 {
-                    let (mut one, mut many) = (Paths::default(), Paths::default());
-                    simulation.step_by_step(5, path, &mut one).unwrap();
-                    simulation.path(5, path, &mut many).unwrap();
-                    if d > 1 {
-                        assert_eq!(one.types, many.types);
-                    }
-                    assert_eq!((one.marks, one.counts), (many.marks, many.counts));
-                    for (a, b) in one.times.iter().zip(&many.times) {
-                        assert!((a - b).abs() < 1e-12 * 60.0);
-                    }
+                let (mut one, mut many) = (Paths::default(), Paths::default());
+                simulation.step_by_step(5, 0..20, &mut one).unwrap();
+                simulation.paths(5, 0..20, &mut many).unwrap();
+                if d > 1 {
+                    assert_eq!(one.types, many.types);
+                }
+                assert_eq!((one.marks, one.counts), (many.marks, many.counts));
+                for (a, b) in one.times.iter().zip(&many.times) {
+                    assert!((a - b).abs() < 1e-12 * 60.0);
                 }
             }
         }
@@ -299,8 +312,8 @@ mod tests {
         let simulation = simulation(model, None);
         let all = hawkes_simulate(&simulation, 5 * CHUNK + 3, 9).unwrap();
         let mut alone = Paths::default();
-        for path in 0..all.counts.len() {
-            simulation.path(9, path as u64, &mut alone).unwrap();
+        for path in 0..all.counts.len() as u64 {
+            simulation.paths(9, path..path + 1, &mut alone).unwrap();
         }
         assert_eq!(all, alone);
     }
