@@ -489,7 +489,7 @@ class Residuals:
 
     Attributes
     ----------
-    values : tuple of ndarray
+    by_type : tuple of ndarray
         For each type, the integral of its intensity from one of its events to the next, the first
         from 0 (Papangelou 1972; Ogata, Journal of the American Statistical Association 83 (1988)
         9-27).
@@ -497,7 +497,7 @@ class Residuals:
         Of the Ljung-Box test.
     """
 
-    values: tuple[Array, ...]
+    by_type: tuple[Array, ...]
     lags: int
 
     @property
@@ -511,7 +511,7 @@ class Residuals:
         those of `ks` are too large. NaN with fewer than 20 residuals.
         """
         rows = []
-        for values in self.values:
+        for values in self.by_type:
             n = len(values)
             row = dict.fromkeys(
                 ["ks", "ks_pvalue", "ljung_box_pvalue", "dispersion_pvalue"], np.nan
@@ -532,7 +532,7 @@ class Residuals:
 
     def quantiles(self, points: int = 200, kind: int = 0) -> pd.Series:
         """Quantiles of one type's residuals by those of the exponential law, for a QQ figure."""
-        values = self.values[kind]
+        values = self.by_type[kind]
         if not len(values):
             return pd.Series(dtype=np.float64)
         shares = (np.arange(min(points, len(values))) + 0.5) / min(points, len(values))
@@ -569,7 +569,7 @@ def compensator_residuals(
 
     Examples
     --------
-    >>> compensator_residuals([1.0, 2.0], 0.5, 0.0, 1.0).values[0].tolist()
+    >>> compensator_residuals([1.0, 2.0], 0.5, 0.0, 1.0).by_type[0].tolist()
     [0.5, 0.5]
     """
     model = parameters_of(baseline, adjacency, decay)

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import threading
@@ -525,6 +526,33 @@ def test_a_binance_symbol_that_cannot_be_split_is_refused(symbol):
     messages = json.loads(json.dumps(STREAM).replace("BTCUSDT", symbol))
     with pytest.raises(ValueError, match=r"^files: the symbol must be quoted in one of"):
         binance(messages)
+
+
+def test_trades_of_several_markets_are_named_and_signed():
+    raw = pd.DataFrame(
+        {
+            "venue": ["usdm", "cm", "spot", "spot"],
+            "symbol": ["ethusdt", "btcusd_perp", "btcusdt", "btcusdt"],
+            "local_ns": [1, 2, 3, 4],
+            "exch_ms": [5, 6, 7, 7],
+            "trade_id": [1, 1, 12, 11],
+            "price": [1.0, 2.0, 3.0, 4.0],
+            "qty": [0.5] * 4,
+            "buyer_is_maker": [True, False, True, False],
+        }
+    )
+    buffer = io.BytesIO()
+    raw.to_parquet(buffer)
+    trades = _readers.binance_trades({"trades.parquet": buffer.getvalue()})["trades"]
+    assert trades["market"].tolist() == [
+        "COIN-M BTC/USD",
+        "spot BTC/USDT",
+        "spot BTC/USDT",
+        "USD-M ETH/USDT",
+    ]
+    assert trades["side"].tolist() == [1, 1, -1, -1]
+    assert trades["exchange_ns"].tolist() == [6_000_000, 7_000_000, 7_000_000, 5_000_000]
+    assert trades["local_ns"].tolist() == [2, 4, 3, 1]
 
 
 SPOT, USDM = "binance_spot_btcusdt_20240808", "binance_usdm_btcusdt_20240808"
