@@ -32,9 +32,10 @@ __all__ = [
     "simulate_quotes",
 ]
 
-# What is nearer to explosion has no simulation that ends; nearer to it by far, the closed form of
-# the variance, which sums terms up to the square of 1 / (1 - own + cross), loses its digits.
+# What is nearer to explosion loses its digits in 1 - own - cross.
 _LARGEST_BRANCHING = 0.9999
+# Gauss's rule on [-1, 1].
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 # Market orders that a path may have, and that may be expected of all paths together.
 _MOST, _EXPECTED = 20_000_000, 200_000_000
 # The first block of a path's stream that fills and normal numbers are made of; the times of the
@@ -251,7 +252,8 @@ class MarketOrders:
 
         L the sum of both intensities. With kappa = `imbalance_decay`, both factors are sums of
         exponentials, ``g(x) = impact (c + (1 - c) exp(-kappa x))`` with c = 1 / (1 - own + cross),
-        which is how the integral is taken.
+        and so is their product, which is integrated term by term. Where ``kappa (T - t) < 1`` the
+        terms may cancel, and the integral is taken by Gauss's rule, which then keeps every digit.
 
         Parameters
         ----------
@@ -271,15 +273,30 @@ class MarketOrders:
         """
         buys, sells = _intensity(intensity)
         total, left = _broadcast(intensity=buys + sells, time_left=_time_left(time_left))
+        result = np.array(self._sum_of_exponentials(total, left))
+        near = self.imbalance_decay * left < 1
+        if near.any():
+            result[near] = self._quadrature(total[near], left[near])
+        return _scalar(result)
+
+    def _sum_of_exponentials(self, total: Array, left: Array) -> Array:
         kappa, rho = self.imbalance_decay, self.activity_decay
         c = 1 / (1 - self.own + self.cross)
         at_rest, fading = np.zeros(left.shape), np.zeros(left.shape)
         for weight, rate in ((c * c, 0.0), (2 * c * (1 - c), kappa), ((1 - c) ** 2, 2 * kappa)):
-            if weight:
-                at_rest += weight * _faded(rate, left)
-                fading += weight * _both_faded(rate, rho, left)
+            at_rest += weight * _faded(rate, left)
+            fading += weight * _both_faded(rate, rho, left)
         mean = self.activity
-        return _scalar(self.impact**2 * (mean * at_rest + (total - mean) * fading))
+        return self.impact**2 * (mean * at_rest + (total - mean) * fading)
+
+    def _quadrature(self, total: Array, left: Array) -> Array:
+        result = np.zeros(left.shape)
+        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+            ahead, past = (1 + node) / 2 * left, (1 - node) / 2 * left
+            expected = total * np.exp(-self.activity_decay * past)
+            expected += 2 * self.baseline * self.decay * _faded(self.activity_decay, past)
+            result += weight * self.response(ahead) ** 2 * expected
+        return result * left / 2
 
     def volatility(self, sigma: float) -> float:
         """Of the mid in the long run, price units per square root of time.
@@ -324,6 +341,7 @@ def hawkes_quotes(
     time_left: ArrayLike,
     intensity: ArrayLike,
     model: MarketOrders,
+    charge_response: bool = False,
 ) -> HawkesQuotes:
     """Quotes of Avellaneda & Stoikov around where self-exciting market orders take the mid.
 
@@ -339,14 +357,17 @@ def hawkes_quotes(
     `labkit.market_making.avellaneda_stoikov_quotes` with ``sigma**2 + 2 baseline impact**2`` in
     place of ``sigma**2``; without impact they are those with sigma itself, to the last bit.
 
-    This is an approximation, not the optimum. What is left out: that S_T is no Gaussian; that the
-    rate of fills changes with the intensities over time (the level of the rate drops out of
-    Avellaneda & Stoikov's quotes, which take arrivals to first order, but how it is expected to
-    change does not drop out of the optimum); and that whoever fills the quote moves the mid: a
-    unit bought or sold costs ``model.response(time_left)`` on average, and no part of the spread is
-    charged for it. Cartea, Jaimungal & Ricci, SIAM Journal on Financial Mathematics 5 (2014)
-    415-444, treat the control problem itself, with self-exciting market orders that push the drift
-    of the mid and change the chances of fills.
+    Whoever fills a quote also moves the mid: a unit bought or sold costs
+    ``model.response(time_left)`` on average. Avellaneda & Stoikov's market has no such cost, and
+    their spread no part that pays for it; with `charge_response` both quotes move out by it, which
+    makes them indifference prices given that the fill comes with an order of that side.
+
+    This is an approximation, not the optimum. What is left out: that S_T is no Gaussian, that an
+    order also changes the variance, and that the rate of fills will change with the intensities:
+    its level drops out of Avellaneda & Stoikov's quotes, which take arrivals to first order, but
+    its dynamics do not drop out of the optimum. Cartea, Jaimungal & Ricci, SIAM Journal on
+    Financial Mathematics 5 (2014) 415-444, treat the control problem itself, with self-exciting
+    market orders that push the drift of the mid and change the chances of fills.
 
     Parameters
     ----------
@@ -366,6 +387,8 @@ def hawkes_quotes(
     intensity : array_like, shape (..., 2)
         Of buys and of sells now, not negative; `MarketOrders.intensity` gives it.
     model : MarketOrders
+    charge_response : bool
+        Whether the spread is wider by ``2 model.response(time_left)``.
 
     Returns
     -------
@@ -397,19 +420,18 @@ def hawkes_quotes(
             raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)].flat[0]}")
     gamma, k = not_negative("gamma", gamma), validate.positive("k", k)
     rate = risk_rate(gamma, validate.positive("sigma", sigma), k)
+    mid, inventory, left, _ = _broadcast(
+        mid=mid,
+        inventory=inventory,
+        time_left=_time_left(time_left),
+        intensity=_intensity(intensity)[0],
+    )
     with np.errstate(over="ignore", invalid="ignore"):
-        shift = np.asarray(model.mean_shift(intensity, time_left))
-        by_orders = np.asarray(model.variance(intensity, time_left))
-        mid, inventory, left, shift, by_orders = _broadcast(
-            mid=mid,
-            inventory=inventory,
-            time_left=_time_left(time_left),
-            intensity=shift,
-            variance=by_orders,
-        )
-        risk = rate * left + gamma * by_orders
-        reservation = mid + shift - inventory * risk
+        risk = rate * left + gamma * model.variance(intensity, left)
+        reservation = mid + model.mean_shift(intensity, left) - inventory * risk
         spread = risk + 2 * risk_premium(gamma, k)
+        if charge_response:
+            spread = spread + 2 * model.response(left)
     if not (np.isfinite(reservation).all() and np.isfinite(spread).all()):
         raise ValueError(
             "mid, inventory, gamma, sigma, time_left, intensity and model must keep the quotes in "
@@ -443,6 +465,8 @@ class HawkesQuoter:
         T.
     max_inventory : int, optional
         Beyond which nothing is quoted; by default there is no limit.
+    charge_response : bool
+        As for `hawkes_quotes`.
     """
 
     model: MarketOrders
@@ -451,6 +475,7 @@ class HawkesQuoter:
     k: float
     horizon: float
     max_inventory: int | None = None
+    charge_response: bool = False
 
     def __call__(
         self, time: Array, inventory: NDArray[np.int64], mid: Array, intensity: Array
@@ -465,6 +490,7 @@ class HawkesQuoter:
             time_left=self.horizon - time,
             intensity=intensity,
             model=self.model,
+            charge_response=self.charge_response,
         )
         return _limited(-quotes.bid, quotes.ask, inventory, self.max_inventory)
 
@@ -482,6 +508,9 @@ class AvellanedaStoikovQuoter:
         T.
     max_inventory : int, optional
         Beyond which nothing is quoted; by default there is no limit.
+    charge : float
+        Added to both offsets, price units, not negative: what the order that fills a quote is
+        expected to move the mid by, such as `MarketOrders.response` far from T.
     """
 
     gamma: float
@@ -489,6 +518,7 @@ class AvellanedaStoikovQuoter:
     k: float
     horizon: float
     max_inventory: int | None = None
+    charge: float = 0.0
 
     def __call__(
         self, time: Array, inventory: NDArray[np.int64], mid: Array, intensity: Array
@@ -502,7 +532,8 @@ class AvellanedaStoikovQuoter:
             k=self.k,
             time_left=self.horizon - time,
         )
-        return _limited(-quotes.bid, quotes.ask, inventory, self.max_inventory)
+        charge = not_negative("charge", self.charge)
+        return _limited(charge - quotes.bid, charge + quotes.ask, inventory, self.max_inventory)
 
 
 @dataclass(frozen=True, eq=False)
