@@ -14,12 +14,15 @@ history before 0 is empty.
   `power_law`; what follows exactly: `branching_ratio`, `stationary_rate`, `mean_count`,
   `count_covariance` (written in `_hawkes_model`);
 - estimation: `fit` gives a `HawkesFit`; `fit_binned` for counts in bins; `estimate_kernel` for a
-  first look without a form (in `_hawkes_fit`).
+  first look without a form (in `_hawkes_fit`);
+- a market in which orders excite one another: `simulate_order_flow` (in `_hawkes_flow`); quotes
+  that react to it are in `labkit.market_making`.
 """
 
 from __future__ import annotations
 
 from labkit._hawkes_fit import HawkesFit, estimate_kernel, fit, fit_binned
+from labkit._hawkes_flow import ORDER_TYPES, OrderFlow, simulate_order_flow
 from labkit._hawkes_model import (
     Likelihood,
     PowerLaw,
@@ -40,8 +43,10 @@ from labkit._hawkes_model import (
 )
 
 __all__ = [
+    "ORDER_TYPES",
     "HawkesFit",
     "Likelihood",
+    "OrderFlow",
     "PowerLaw",
     "Residuals",
     "Simulated",
@@ -59,5 +64,6 @@ __all__ = [
     "mean_count",
     "power_law",
     "simulate",
+    "simulate_order_flow",
     "stationary_rate",
 ]

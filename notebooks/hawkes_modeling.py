@@ -74,7 +74,9 @@ retweets_csv = ""  # file of times in minutes that repeats a published fit
 # %%
 for name in ("seed", "n_samples", "max_inventory", "order_lots"):
     if not isinstance(globals()[name], int) or globals()[name] < 1:
-        raise ValueError(f"{name} must be a positive integer, got {globals()[name]}")
+        raise ValueError(
+            f"{name} must be a positive integer, got {globals()[name]}"
+        )
 if not 0.001 <= resolution_ms <= 1e4:
     raise ValueError(f"resolution_ms must be in [0.001, 1e4], got {resolution_ms}")
 if not 0.1 <= calibration_share <= 0.9:
@@ -226,9 +228,9 @@ for method in ("auto", "thinning"):
     )
     counts[method] = np.array([len(path.times) for path in paths])
     error = counts[method].std() / np.sqrt(len(paths))
-    assert abs(counts[method].mean() - hawkes.mean_count(**truth, horizon=100.0)) < (
-        4 * error
-    )
+    assert abs(
+        counts[method].mean() - hawkes.mean_count(**truth, horizon=100.0)
+    ) < (4 * error)
 
 # %%
 cascade = hawkes.simulate(**truth, horizon=20.0, seed=seed).times
@@ -292,7 +294,9 @@ seconds = [
         lambda: by_recursion(some, PAIRS, **truth),
     )
 ]
-print(f"with its gradient it takes {seconds[0] / seconds[1]:.3f} of the time by hand")
+print(
+    f"with its gradient it takes {seconds[0] / seconds[1]:.3f} of the time by hand"
+)
 
 # %% [markdown]
 # `hawkes.fit` gives value and gradient to L-BFGS-B, in the logarithms of what is positive, from
@@ -471,8 +475,12 @@ shape = hawkes.estimate_kernel(times, end, width=WIDTH_S, bins=BINS)["phi"]
 lags = shape.index.to_numpy()[:, None]
 curves = pd.DataFrame({"without a form": shape})
 for name in dict.fromkeys(["exponential", best_form]):
-    alpha, beta = (np.atleast_1d(v) for v in (forms[name].adjacency, forms[name].decay))
-    over = np.expm1(beta * WIDTH_S / 2) - np.expm1(-beta * WIDTH_S / 2)  # mean of a bin
+    alpha, beta = (
+        np.atleast_1d(v) for v in (forms[name].adjacency, forms[name].decay)
+    )
+    over = np.expm1(beta * WIDTH_S / 2) - np.expm1(
+        -beta * WIDTH_S / 2
+    )  # mean of a bin
     curves[name] = (alpha * np.exp(-beta * lags) * over / WIDTH_S).sum(axis=1)
 plots.lines(
     curves,
@@ -585,15 +593,20 @@ record(
 # milliseconds. Now the recorded trades, in windows of growing length:
 
 # %%
-lengths = [length for length in (30.0, 60.0, 120.0, 240.0, 480.0) if 2 * length <= end]
+lengths = [
+    length for length in (30.0, 60.0, 120.0, 240.0, 480.0) if 2 * length <= end
+]
 means = {}
 for length in [*lengths, end]:
     parts = [
         hawkes.fit(part, length).branching_ratio
         for start in np.arange(0.0, end - length + 1e-9, length)
-        if len(part := times[(times > start) & (times <= start + length)] - start) > 50
+        if len(part := times[(times > start) & (times <= start + length)] - start)
+        > 50
     ]
-    error = np.std(parts, ddof=1) / np.sqrt(len(parts)) if len(parts) > 1 else np.nan
+    error = (
+        np.std(parts, ddof=1) / np.sqrt(len(parts)) if len(parts) > 1 else np.nan
+    )
     means[length] = np.mean(parts), error if np.isfinite(error) else 0.0
 by_window = pd.DataFrame(means, index=["branching", "s.e."]).T
 plots.lines(
@@ -674,7 +687,9 @@ def mid_at(when_ns):
 before = orders[orders["local_ns"] < split_ns]
 tick_ns = round(resolution_ms * 1e6)
 on_clock = [
-    (before.loc[before["side"] == s, "tick"] - before["tick"].min()) * tick_ns / SECOND
+    (before.loc[before["side"] == s, "tick"] - before["tick"].min())
+    * tick_ns
+    / SECOND
     for s in (1, -1)
 ]
 on_clock = hawkes.jitter(on_clock, tick_s, seed=seed)
@@ -813,7 +828,10 @@ by_strategy.round(1)
 
 # %%
 profits = pd.DataFrame(
-    {name: equity.resample("1s").last().ffill() for name, (equity, _) in runs.items()}
+    {
+        name: equity.resample("1s").last().ffill()
+        for name, (equity, _) in runs.items()
+    }
 )
 profits.index = (profits.index - profits.index[0]).total_seconds()
 reacting = by_strategy.loc["shifted, absent in bursts"]
@@ -856,7 +874,13 @@ for own_share in (0.0, 0.3, 0.6, 0.8):
         baseline=5.0, own=own_share, cross=0.1, decay=20.0, impact=0.02
     )
     common = {"gamma": GAMMA, "k": K, "horizon": HORIZON}
-    play = {"sigma": SIGMA, "k": K, "horizon": HORIZON, "n_paths": 2_000, "seed": seed}
+    play = {
+        "sigma": SIGMA,
+        "k": K,
+        "horizon": HORIZON,
+        "n_paths": 2_000,
+        "seed": seed,
+    }
     profit, plain = (
         mm.simulate_quotes(quoter, flow, **play).profit
         for quoter in (
@@ -913,7 +937,9 @@ record(
 sweep.set_index(["branching", "length"]).round(3)
 
 # %%
-coverage = sweep.pivot_table(index="length", columns="branching", values="coverage, %")
+coverage = sweep.pivot_table(
+    index="length", columns="branching", values="coverage, %"
+)
 plots.lines(
     coverage.rename(columns="branching {:g}".format),
     x="length of the sample, mean lifetimes (logarithmic)",
@@ -973,7 +999,9 @@ gaps = np.diff(times, prepend=0.0)[1:]
 shuffled = np.cumsum(np.random.default_rng(seed).permutation(gaps))
 broken = hawkes.fit(shuffled, end)
 again = hawkes.compensator_residuals(shuffled, len(shuffled) / end, 0.0, 1.0).table
-print(f"branching {broken.branching_ratio:.3f} instead of {fitted.branching_ratio:.3f}")
+print(
+    f"branching {broken.branching_ratio:.3f} instead of {fitted.branching_ratio:.3f}"
+)
 print(f"Poisson, independence: p = {again.loc[0, 'ljung_box_pvalue']:.2f}")
 
 # %% [markdown]
