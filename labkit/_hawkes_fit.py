@@ -38,6 +38,7 @@ KERNELS = ("exponential", "pairs", "sum", "power law")
 _SMALLEST = 1e-10  # share of the mean rate that a baseline has at least
 _ZERO = 1e-7  # an adjacency below lies at its bound
 _EXPONENTS = (0.02, 5.0)  # of a power law
+_FLAT = 1e-9  # of the largest curvature: below, the sample does not tell a direction
 _STEP = 1e-4  # share of a parameter by which the information matrix steps
 _STARTS = {"branching": (0.3, 0.7), "decay": (0.1, 1.0, 10.0, 100.0, 1000.0)}
 
@@ -210,7 +211,8 @@ class HawkesFit:
         The free parameters by name.
     covariance : DataFrame
         Inverse of the observed information. NaN for a parameter at its bound of zero, which the
-        others take as known, and for all where the information is not positive definite.
+        others take as known, and for all where the information is not positive definite: in a
+        short sample a slow decay and a large adjacency may not be told from a drifting baseline.
     log_likelihood : float
     n_events : int
     horizon : float
@@ -285,7 +287,8 @@ class HawkesFit:
             raise ValueError(f"level must be between 0 and 1, got {level}")
         value, error = self.parameters.to_numpy(), self.standard_errors.to_numpy()
         reach = special.ndtri((1 + level) / 2)
-        factor = np.exp(reach * error / np.where(self._log_scale, value, 1.0))
+        with np.errstate(over="ignore"):
+            factor = np.exp(reach * error / np.where(self._log_scale, value, 1.0))
         table = {
             "estimate": value,
             "standard error": error,
@@ -558,9 +561,12 @@ def _covariance(value: Callable[[Array], tuple[float, Array]], form: Form, theta
     # In units of the parameters, so that no scale makes the matrix look singular.
     scale = theta[inside]
     information = -(second + second.T) / 2 * np.outer(scale, scale)
-    if np.isfinite(information).all() and np.linalg.eigvalsh(information).min() > 0:
-        block = np.linalg.inv(information) * np.outer(scale, scale)
-        result[np.ix_(inside, inside)] = block
+    if not np.isfinite(information).all():
+        return result
+    values, vectors = np.linalg.eigh(information)
+    if values[0] > _FLAT * values[-1]:
+        block = (vectors / values) @ vectors.T
+        result[np.ix_(inside, inside)] = block * np.outer(scale, scale)
     return result
 
 

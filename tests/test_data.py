@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.linalg import null_space
 
-from labkit import _readers, data
+from labkit import _readers, data, hawkes
 from labkit._events import DEPTH, SNAPSHOT, Instrument, recording
 from labkit.errors import DataCorrupt, DataUnavailable, SequenceGap
 
@@ -207,6 +207,26 @@ def test_the_committed_market_is_what_the_simulator_gives():
             assert (table[column] - stored[name][column]).abs().max() <= 1
         pd.testing.assert_frame_equal(table.drop(columns=times), stored[name].drop(columns=times))
     assert recording(stored).instrument == Instrument("SIM/USD", 0.01, 0.001)
+
+
+def test_the_committed_order_flow_is_what_the_simulator_gives():
+    stored = data.load("simulated_order_flow").tables
+    process = stored["process"]
+    assert tuple(process.index) == hawkes.ORDER_TYPES
+    arguments = stored["parameters"].iloc[0].to_dict()
+    whole = ("seed", "start_price", "depth")
+    arguments |= {name: int(arguments[name]) for name in whole}
+    made = hawkes.simulate_order_flow(
+        process["baseline"], process[list(hawkes.ORDER_TYPES)], **arguments
+    )
+    events = pd.DataFrame(made.events)
+    for column in ("exchange_ns", "local_ns"):
+        # The logarithm of another C library may move a time by its last bit.
+        assert (events.pop(column) - stored["events"].pop(column)).abs().max() <= 1
+    pd.testing.assert_frame_equal(events, stored["events"])
+    assert (
+        recording(data.load("simulated_order_flow").tables).instrument == made.recording.instrument
+    )
 
 
 def test_the_same_seed_gives_the_same_session_and_another_seed_another():
