@@ -4,6 +4,8 @@
 //! where `R_mj(t)` sums `mark exp(-decay_m (t - t_k))` over the events of type j before t. Hawkes,
 //! Biometrika 58 (1971) 83-90.
 
+mod blocks;
+mod functions;
 mod likelihood;
 mod path;
 mod simulate;
@@ -13,6 +15,7 @@ pub use path::hawkes_path;
 pub use simulate::{hawkes_simulate, Paths, Simulation};
 
 use crate::Error;
+use std::ops::Range;
 
 /// Values that are checked together, without a branch for each.
 const CHUNK: usize = 64;
@@ -117,6 +120,14 @@ impl<'a> History<'a> {
             types,
             marks,
         })
+    }
+
+    fn part(&self, rows: Range<usize>) -> Self {
+        Self {
+            times: &self.times[rows.clone()],
+            types: &self.types[rows.clone()],
+            marks: self.marks.map(|marks| &marks[rows]),
+        }
     }
 
     fn mark(&self, row: usize) -> f64 {

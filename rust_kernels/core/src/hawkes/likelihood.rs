@@ -1,6 +1,6 @@
 //! Log-likelihood and its gradient in O(n), by the recursion of Ozaki (1979).
 
-use super::{end, shown, History, Model};
+use super::{blocks, end, shown, History, Model};
 use crate::Error;
 
 /// Log-likelihood and its derivatives, in the shapes of the parameters.
@@ -28,32 +28,36 @@ pub fn hawkes_likelihood(
         return Err(Error::new("horizon", problem));
     }
     let mut sums = Sums::new(model);
-    sums.extend(model, history);
+    if model.decay.len() == 1 {
+        blocks::extend(&mut sums, model, history);
+    } else {
+        sums.extend(model, history);
+    }
     Ok(sums.finish(model, history, horizon))
 }
 
 /// The sums over events that the likelihood and its gradient are made of.
-struct Sums {
+pub(super) struct Sums {
     /// Sum of the logarithms of the intensities, `-inf` once one is zero.
-    log: f64,
+    pub(super) log: f64,
     /// Of each type, sum of 1 / rate over its events.
-    inverse: Vec<f64>,
+    pub(super) inverse: Vec<f64>,
     /// [m, i, j]: sum of R_mj / rate over the events of type i.
-    level: Vec<f64>,
-    /// Sum of the derivative of the rate by decay m, without the adjacency's decay, over the rate.
-    slope: Vec<f64>,
-    state: State,
+    pub(super) level: Vec<f64>,
+    /// Sum of the derivative of the rate by decay m over the rate.
+    pub(super) slope: Vec<f64>,
+    pub(super) state: State,
 }
 
 /// R_mj just after the last event, and the same sum with each term times its lag.
-struct State {
-    time: f64,
-    level: Vec<f64>,
-    lagged: Vec<f64>,
+pub(super) struct State {
+    pub(super) time: f64,
+    pub(super) level: Vec<f64>,
+    pub(super) lagged: Vec<f64>,
 }
 
 impl State {
-    fn fade(&mut self, time: f64, decay: &[f64]) {
+    pub(super) fn fade(&mut self, time: f64, decay: &[f64]) {
         let gap = time - self.time;
         let d = self.level.len().checked_div(decay.len()).unwrap_or(1);
         let rows = self.level.chunks_mut(d).zip(self.lagged.chunks_mut(d));
@@ -84,19 +88,25 @@ impl Sums {
         }
     }
 
-    fn extend(&mut self, model: &Model, history: &History) {
+    /// Adds events one after the other.
+    pub(super) fn extend(&mut self, model: &Model, history: &History) {
         let mut slopes = vec![0.0; model.decay.len()];
         for (row, (&time, &kind)) in history.times.iter().zip(history.types).enumerate() {
-            self.add(model, time, kind as usize, history.mark(row), &mut slopes);
+            self.state.fade(time, model.decay);
+            let inverse = 1.0 / self.rate(model, kind as usize, &mut slopes);
+            self.add(kind as usize, inverse, &slopes);
+            let d = model.types();
+            for level in self.state.level.iter_mut().skip(kind as usize).step_by(d) {
+                *level += history.mark(row);
+            }
         }
     }
 
-    /// Adds an event; `slopes` has a place for each decay.
-    fn add(&mut self, model: &Model, time: f64, kind: usize, mark: f64, slopes: &mut [f64]) {
+    /// The intensity of a type, and its derivative by each decay.
+    fn rate(&mut self, model: &Model, kind: usize, slopes: &mut [f64]) -> f64 {
         let d = model.types();
-        self.state.fade(time, model.decay);
         let mut rate = model.baseline[kind];
-        for (m, (&b, slope)) in model.decay.iter().zip(&mut *slopes).enumerate() {
+        for (m, (&b, slope)) in model.decay.iter().zip(slopes).enumerate() {
             let (mut level, mut lagged) = (0.0, 0.0);
             for (j, effect) in model.row(m, kind).iter().enumerate() {
                 level += effect * self.state.level[m * d + j];
@@ -106,7 +116,11 @@ impl Sums {
             *slope = level - b * lagged;
         }
         self.log += rate.ln();
-        let inverse = 1.0 / rate;
+        rate
+    }
+
+    fn add(&mut self, kind: usize, inverse: f64, slopes: &[f64]) {
+        let d = self.inverse.len();
         self.inverse[kind] += inverse;
         for (m, slope) in slopes.iter().enumerate() {
             self.slope[m] += slope * inverse;
@@ -114,7 +128,6 @@ impl Sums {
             for (sum, level) in sums.iter_mut().zip(&self.state.level[m * d..]) {
                 *sum += level * inverse;
             }
-            self.state.level[m * d + kind] += mark;
         }
     }
 
