@@ -364,7 +364,7 @@ def hawkes_quotes(
 
     Without risk aversion nothing links one fill to the next: with gamma = 0 and `charge_response`,
     each offset cut at zero where it is negative, the quotes are the optimum in the market of
-    `simulate_quotes`. Otherwise this is an approximation. What is left out: that S_T is no Gaussian;
+    `simulate_quotes`. Otherwise this is an approximation. It leaves out that S_T is no Gaussian;
     that an order also changes the variance; that a unit need not be held until T; and that the rate
     of fills will change with the intensities: its level drops out of Avellaneda & Stoikov's quotes,
     which take arrivals to first order, but its dynamics do not drop out of the optimum. Cartea,

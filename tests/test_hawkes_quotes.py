@@ -360,6 +360,14 @@ def test_fills_of_poisson_orders_are_poisson_and_the_mid_has_its_variance():
     assert abs(run.profit.mean() - earned) < 4 * run.profit.std() / math.sqrt(n)
 
 
+def test_the_mid_moves_to_the_end_where_no_order_comes():
+    market = MarketOrders(baseline=0.01, own=0.0, cross=0.0, decay=1.0, impact=0.0)
+    run = simulate_quotes(nothing, market, n_paths=1500, seed=1, **(WORLD | {"horizon": 4.0}))
+    assert (run.buys + run.sells == 0).mean() > 0.9
+    scaled = (run.mid - 100.0) / (0.5 * 2.0)
+    assert stats.kstest(scaled, "norm").pvalue > 1e-3
+
+
 @pytest.mark.parametrize("excitation", [(0.6, 0.1, 8.0), (0.1, 0.6, 8.0)])
 def test_constant_quotes_earn_what_theory_says_in_an_excited_market(excitation):
     """A unit sold to a buy at u earns the offset less E[S_T | F_u-, buy] - S_u-.
