@@ -1,6 +1,6 @@
 """Quotes that react to the intensity of market orders, and the market to try them in.
 
-The public names are those of `labkit.hawkes`.
+The public names are those of `labkit.market_making`.
 """
 
 from __future__ import annotations
