@@ -14,6 +14,9 @@ __all__ = [
     "drawdown",
     "find_cycle",
     "greedy_path",
+    "hawkes_likelihood",
+    "hawkes_path",
+    "hawkes_simulate",
     "imbalance",
     "microprice",
     "moving_average_cross",
@@ -279,3 +282,32 @@ def return_moments(
 ) -> tuple[float, float, float, float, float, int, int]: ...
 def drawdown(equity: NDArray[np.float64]) -> tuple[float, int, int, int]: ...
 def return_drawdown(returns: NDArray[np.float64]) -> tuple[float, float, int, int, int]: ...
+def hawkes_likelihood(
+    times: NDArray[np.float64],
+    types: NDArray[np.int64],
+    marks: NDArray[np.float64] | None,
+    horizon: SupportsFloat,
+    baseline: NDArray[np.float64],
+    adjacency: NDArray[np.float64],
+    decay: NDArray[np.float64],
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def hawkes_path(
+    times: NDArray[np.float64],
+    types: NDArray[np.int64],
+    marks: NDArray[np.float64] | None,
+    baseline: NDArray[np.float64],
+    adjacency: NDArray[np.float64],
+    decay: NDArray[np.float64],
+    at: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def hawkes_simulate(
+    seed: SupportsIndex,
+    n_paths: SupportsIndex,
+    horizon: SupportsFloat,
+    baseline: NDArray[np.float64],
+    adjacency: NDArray[np.float64],
+    decay: NDArray[np.float64],
+    marks: NDArray[np.float64] | None,
+    thinning: bool,
+    most: SupportsIndex,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...

@@ -1463,3 +1463,310 @@ def test_strided_events_are_read_by_index():
     arguments = list(replay_arguments())
     arguments[0] = np.repeat(arguments[0], 2)[::2]
     assert_same("replay", *arguments)
+
+
+# Hawkes: sums in another order, so that the last digits differ.
+
+HAWKES_TYPES = [1, 2, 3, 9]
+
+
+def hawkes_model(d, terms, seed, baseline=1.0):
+    """Parameters with 0.6 children of each event, one baseline and some adjacency zero."""
+    rng = np.random.default_rng(seed)
+    mu = baseline * rng.uniform(0.2, 1, d) / d
+    alpha = rng.uniform(0.1, 1, (terms, d, d))
+    alpha *= 0.6 / alpha.sum(axis=(0, 1)) if terms else 1
+    if d > 1:
+        mu[0] = alpha[:, -1, 0] = 0
+    return mu, alpha, rng.uniform(0.3, 3, terms) * 4.0 ** np.arange(terms)
+
+
+def hawkes_events(n, d, seed, kind, marked):
+    """Ordinary times, dense bursts, long silences, or the silences with bursts between."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.exponential(1, n) + 1e-9
+    if kind == "dense":
+        gaps *= 1e-4
+    if kind == "silent":
+        gaps *= 300
+    if kind == "mixed":
+        gaps *= 10.0 ** rng.choice([-4, -1, 0, 2, 5], n, p=[0.5, 0.3, 0.14, 0.05, 0.01])
+    types = rng.integers(0, d, n)
+    types[:1] = d - 1  # whose baseline is positive
+    marks = rng.exponential(1, n) * (rng.random(n) < 0.9) if marked else None
+    return gaps.cumsum(), types, marks
+
+
+def assert_near(ours, theirs, rtol, scale=None):
+    """Within `rtol` of the reference, or of `scale` where terms cancel."""
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert ours.flags.c_contiguous and ours.flags.writeable
+    np.testing.assert_allclose(ours, theirs, rtol, rtol * scale if scale is not None else 0)
+
+
+def assert_same_likelihood(events, horizon, model):
+    ours, theirs = both("hawkes_likelihood", *events, horizon, *model)
+    # What is added and taken away: events, and their effects.
+    marks = 0 if events[2] is None else events[2].sum()
+    scale = len(events[0]) + model[0].sum() * horizon + marks * (1 + model[1].sum())
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-10, abs=1e-12 * scale)
+    assert_near(ours[1], theirs[1], 1e-10, 1e-2 * horizon)
+    for a, b in zip(ours[2:], theirs[2:], strict=True):
+        assert_near(a, b, 1e-10, 1e-2 * (scale + np.abs(b).max(initial=0)))
+
+
+@pytest.mark.parametrize("d", HAWKES_TYPES)
+@pytest.mark.parametrize("terms", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["ordinary", "dense", "silent", "mixed"])
+@pytest.mark.parametrize("marked", [False, True])
+def test_hawkes_likelihoods_are_the_same(d, terms, kind, marked):
+    for seed, n in enumerate([0, 1, 2, 40, 2000]):
+        model = hawkes_model(d, terms, seed)
+        times, types, marks = hawkes_events(n, d, seed, kind, marked)
+        if d > 1 and not (terms and kind == "dense"):
+            types[types == 0] = 1  # type 0 lives on the others alone, whose effect may be gone
+        horizon = times[-1] * 1.001 if n else 2.0
+        assert_same_likelihood((times, types, marks), horizon, model)
+
+
+@settings(max_examples=150)
+@given(
+    st.integers(1, 5),
+    st.integers(1, 2),
+    st.integers(0, 2**32),
+    st.integers(0, 700),
+    st.sampled_from(["ordinary", "dense", "silent", "mixed"]),
+    st.booleans(),
+    st.floats(1e-3, 1e3),
+)
+def test_random_hawkes_likelihoods_are_the_same(d, terms, seed, n, kind, marked, unit):
+    mu, alpha, beta = hawkes_model(d, terms, seed)
+    times, types, marks = hawkes_events(n, d, seed, kind, marked)
+    model = (mu + 0.01) / unit, alpha, beta / unit
+    times = times * unit
+    horizon = times[-1] if n else unit
+    assert_same_likelihood((times, types, marks), float(horizon), model)
+
+
+@pytest.mark.parametrize(("d", "at"), [(1, 0), (2, 0), (2, 700), (9, 0), (9, 700)])
+@pytest.mark.parametrize("terms", [0, 1, 2])
+def test_impossible_hawkes_events_are_the_same(d, at, terms):
+    """An event at which nothing can come: the first, or one after all has faded."""
+    mu, alpha, beta = hawkes_model(d, terms, 1)
+    mu[0] = 0
+    times, types = np.arange(1, 901.0), np.full(900, d - 1)
+    times[at:] += 1e6
+    types[at] = 0
+    ours, theirs = both("hawkes_likelihood", times, types, None, 2e6, mu, alpha, beta)
+    assert ours[0] == -math.inf
+    np.testing.assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("d", HAWKES_TYPES)
+@pytest.mark.parametrize("terms", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["ordinary", "dense", "silent", "mixed"])
+def test_hawkes_paths_are_the_same(d, terms, kind):
+    for seed, n in enumerate([0, 1, 500]):
+        events = hawkes_events(n, d, seed, kind, marked=seed == 2)
+        rng = np.random.default_rng(seed)
+        last = events[0][-1] if n else 1.0
+        at = np.sort(np.concatenate([rng.uniform(0, 1.1 * last, 50), events[0][::3], [0, last]]))
+        for points in (at, at[:0], at[:1]):
+            ours, theirs = both("hawkes_path", *events, *hawkes_model(d, terms, seed), points)
+            for a, b in zip(ours, theirs, strict=True):
+                assert_near(a, b, 1e-11, 1e-3)
+
+
+def assert_same_simulation(*arguments):
+    ours, theirs = both("hawkes_simulate", *arguments)
+    for column in (1, 2, 3):
+        np.testing.assert_array_equal(ours[column], theirs[column])
+        assert ours[column].dtype == theirs[column].dtype
+    assert_near(ours[0], theirs[0], 1e-12, arguments[2])
+    return ours
+
+
+@pytest.mark.parametrize("d", HAWKES_TYPES)
+@pytest.mark.parametrize(("terms", "thinning"), [(0, True), (1, False), (1, True), (3, False)])
+@pytest.mark.parametrize("marks", [None, np.array([0.0, 0.5, 2.5])])
+def test_hawkes_simulations_are_the_same(d, terms, thinning, marks):
+    for seed, paths, horizon in [(0, 1, 800.0), (2**64 - 1, 70, 5.0), (7, 3, 1e-9)]:
+        model = hawkes_model(d, terms, seed % 5)
+        found = assert_same_simulation(seed, paths, horizon, *model, marks, thinning, 10_000)
+        assert found[3].sum() > 0 or horizon < 1
+
+
+@settings(max_examples=100)
+@given(
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.booleans(),
+    st.integers(0, 2**64 - 1),
+    st.integers(1, 9),
+    st.floats(0.01, 30.0),
+    st.floats(1e-3, 1e3),
+    st.booleans(),
+)
+def test_random_hawkes_simulations_are_the_same(
+    d, terms, thinning, seed, paths, horizon, unit, baseline
+):
+    mu, alpha, beta = hawkes_model(d, terms, seed, baseline=float(baseline))
+    model = mu / unit, alpha, beta / unit
+    marks = np.array([0.0, 0.4, 2.0])
+    assert_same_simulation(seed, paths, horizon * unit, *model, marks, thinning, 10**6)
+
+
+def test_hawkes_paths_that_explode_are_refused_alike():
+    model = np.array([1.0]), np.array([[[3.0]]]), np.array([2.0])
+    for thinning in (False, True):
+        for most in (1, 255, 256, 257, 3000):
+            ours, theirs = both("hawkes_simulate", 1, 2, 100.0, *model, None, thinning, most)
+            assert type(ours) is type(theirs) is ValueError
+            assert str(ours) == str(theirs)
+            assert str(ours).startswith("horizon must give at most")
+
+
+def test_as_many_hawkes_events_as_allowed_are_given():
+    model = np.array([1.0, 0.5]), np.full((1, 2, 2), 0.2), np.array([2.0])
+    counts = _kernels.hawkes_simulate(3, 5, 200.0, *model, None, False, 10**6)[3]
+    most = int(counts.max())
+    both_counts = [
+        module.hawkes_simulate(3, 5, 200.0, *model, None, False, most)[3]
+        for module in (_kernels, reference)
+    ]
+    np.testing.assert_array_equal(*both_counts)
+    for raised in both("hawkes_simulate", 3, 5, 200.0, *model, None, False, most - 1):
+        assert isinstance(raised, ValueError)
+
+
+HAWKES = {
+    "times": np.array([0.0, 1.0, 2.0]),
+    "types": np.array([0, 1, 1]),
+    "marks": np.ones(3),
+    "horizon": 2.0,
+    "baseline": np.ones(2),
+    "adjacency": np.full((2, 2, 2), 0.1),
+    "decay": np.array([1.0, 2.0]),
+    "at": np.array([0.0, 1.0, 1.0]),
+    "seed": 1,
+    "n_paths": 2,
+    "thinning": False,
+    "most": 1000,
+}
+HAWKES_KERNELS = {
+    "hawkes_likelihood": ["times", "types", "marks", "horizon", "baseline", "adjacency", "decay"],
+    "hawkes_path": ["times", "types", "marks", "baseline", "adjacency", "decay", "at"],
+    "hawkes_simulate": [
+        *("seed", "n_paths", "horizon", "baseline", "adjacency", "decay"),
+        *("marks", "thinning", "most"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("times", [0.0, 1.0, 2.0], TypeError),
+        ("times", np.array([0, 1, 2]), TypeError),
+        ("times", np.array([[0.0]]), ValueError),
+        ("times", np.array([-1e-5, 1, 2]), ValueError),
+        ("times", np.array([0.0, 1.0, 1.0]), ValueError),
+        ("times", np.array([0.0, 0.0, 1.0]), ValueError),
+        ("times", np.array([0.0, np.nan, 2.0]), ValueError),
+        ("times", np.array([0.0, 1.0, np.inf]), ValueError),
+        ("types", np.array([0, 1]), ValueError),
+        ("types", np.array([0.0, 1.0, 1.0]), TypeError),
+        ("types", np.array([0, 1, 2]), ValueError),
+        ("types", np.array([0, -1, 2]), ValueError),
+        ("marks", np.ones((3, 1)), ValueError),
+        ("marks", np.array([1.0, -1e16, 1.0]), ValueError),
+        ("marks", np.array([1.0, 1.0, np.inf]), ValueError),
+        ("marks", np.array([1, 1, 1]), TypeError),
+        ("marks", 1.0, TypeError),
+        ("horizon", 0.0, ValueError),
+        ("horizon", -1e-7, ValueError),
+        ("horizon", math.nan, ValueError),
+        ("horizon", math.inf, ValueError),
+        ("horizon", "2", TypeError),
+        ("horizon", None, TypeError),
+        ("baseline", np.empty(0), ValueError),
+        ("baseline", np.array([1.0, -1.0]), ValueError),
+        ("baseline", np.array([np.nan, 1.0]), ValueError),
+        ("baseline", np.ones((2, 2)), ValueError),
+        ("baseline", np.ones(2, np.float32), TypeError),
+        ("baseline", None, TypeError),
+        ("adjacency", np.ones((2, 2)), ValueError),
+        ("adjacency", np.ones((1, 2, 2)), ValueError),
+        ("adjacency", np.ones((2, 2, 3)), ValueError),
+        ("adjacency", -np.arange(8.0).reshape(2, 2, 2), ValueError),
+        ("adjacency", np.where(np.arange(8).reshape(2, 2, 2) > 5, np.inf, 0), ValueError),
+        ("adjacency", [[[1.0]]], TypeError),
+        ("decay", np.array([1.0, 0.0]), ValueError),
+        ("decay", np.array([np.inf, 1.0]), ValueError),
+        ("decay", np.array(1.0), ValueError),
+        ("decay", (1.0, 2.0), TypeError),
+        ("at", np.array([-1.0]), ValueError),
+        ("at", np.array([0.0, 2.0, 1.0]), ValueError),
+        ("at", np.array([0.0, np.nan]), ValueError),
+        ("at", np.array([0.0, np.inf]), ValueError),
+        ("at", np.zeros((1, 1)), ValueError),
+        ("at", [0.0], TypeError),
+        ("seed", -1, ValueError),
+        ("seed", 2**64, ValueError),
+        ("seed", 1.0, TypeError),
+        ("n_paths", 0, ValueError),
+        ("n_paths", True, TypeError),
+        ("n_paths", 1.0, TypeError),
+        ("thinning", 1, TypeError),
+        ("thinning", None, TypeError),
+        ("most", 0, ValueError),
+        ("most", "1", TypeError),
+    ],
+)
+def test_bad_hawkes_arguments_are_refused_in_the_same_words(name, value, error):
+    kernels = [kernel for kernel, names in HAWKES_KERNELS.items() if name in names]
+    for kernel in kernels:
+        if kernel == "hawkes_simulate" and name == "marks" and np.shape(value) == (3, 1):
+            value = np.ones((1, 1))
+        arguments = [(HAWKES | {name: value})[each] for each in HAWKES_KERNELS[kernel]]
+        ours, theirs = both(kernel, *arguments)
+        assert type(ours) is type(theirs) is error, (ours, theirs)
+        assert str(ours) == str(theirs)
+        assert str(ours).startswith(name)
+
+
+def test_hawkes_horizon_and_marks_are_asked_for_alike():
+    for change in ({"horizon": 1.5}, {"horizon": 1e-5}):
+        arguments = [(HAWKES | change)[each] for each in HAWKES_KERNELS["hawkes_likelihood"]]
+        ours, theirs = both("hawkes_likelihood", *arguments)
+        assert str(ours) == str(theirs)
+        assert str(ours).startswith("horizon must not be before the last time")
+    arguments = [
+        (HAWKES | {"marks": np.empty(0)})[each] for each in HAWKES_KERNELS["hawkes_simulate"]
+    ]
+    ours, theirs = both("hawkes_simulate", *arguments)
+    assert str(ours) == str(theirs) == "marks must have at least one value"
+
+
+def test_strided_hawkes_arrays_are_read_by_index():
+    stretched = {
+        name: np.repeat(value, 2, axis=-1)[..., ::2] if isinstance(value, np.ndarray) else value
+        for name, value in HAWKES.items()
+    }
+    for kernel, names in HAWKES_KERNELS.items():
+        plain, strided = (
+            getattr(_kernels, kernel)(*(values[name] for name in names))
+            for values in (HAWKES, stretched)
+        )
+        np.testing.assert_equal(plain, strided)
+
+
+@pytest.mark.parametrize("thinning", [False, True])
+def test_hawkes_paths_do_not_depend_on_how_many_there_are(thinning):
+    model = hawkes_model(3, 1, 1)
+    few, many = (
+        _kernels.hawkes_simulate(5, n, 50.0, *model, None, thinning, 10_000) for n in (3, 200)
+    )
+    np.testing.assert_array_equal(many[3][:3], few[3])
+    for a, b in zip(many[:3], few[:3], strict=True):
+        np.testing.assert_array_equal(a[: len(b)], b)

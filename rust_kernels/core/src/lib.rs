@@ -4,6 +4,7 @@ mod error;
 
 pub mod arbitrage;
 pub mod backtest;
+pub mod hawkes;
 pub mod market_making;
 pub mod matching;
 pub mod meanrev;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 mod arbitrage;
 mod arrays;
 mod backtest;
+mod hawkes;
 mod market_making;
 mod matching;
 mod meanrev;
@@ -20,6 +21,7 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     orderbook::register(m)?;
     arbitrage::register(m)?;
+    hawkes::register(m)?;
     market_making::register(m)?;
     matching::register(m)?;
     meanrev::register(m)?;
