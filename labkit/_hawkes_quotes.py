@@ -1,6 +1,6 @@
 """Quotes that react to the intensity of market orders, and the market to try them in.
 
-The public names are those of `labkit.hawkes`.
+The public names are those of `labkit.market_making`.
 """
 
 from __future__ import annotations
@@ -362,12 +362,15 @@ def hawkes_quotes(
     their spread no part that pays for it; with `charge_response` both quotes move out by it, which
     makes them indifference prices given that the fill comes with an order of that side.
 
-    This is an approximation, not the optimum. What is left out: that S_T is no Gaussian, that an
-    order also changes the variance, and that the rate of fills will change with the intensities:
-    its level drops out of Avellaneda & Stoikov's quotes, which take arrivals to first order, but
-    its dynamics do not drop out of the optimum. Cartea, Jaimungal & Ricci, SIAM Journal on
-    Financial Mathematics 5 (2014) 415-444, treat the control problem itself, with self-exciting
-    market orders that push the drift of the mid and change the chances of fills.
+    Without risk aversion nothing links one fill to the next: with gamma = 0 and `charge_response`,
+    each offset cut at zero where it is negative, the quotes are the optimum in the market of
+    `simulate_quotes`. Otherwise this is an approximation. It leaves out that S_T is no Gaussian;
+    that an order also changes the variance; that a unit need not be held until T; and that the rate
+    of fills will change with the intensities: its level drops out of Avellaneda & Stoikov's quotes,
+    which take arrivals to first order, but its dynamics do not drop out of the optimum. Cartea,
+    Jaimungal & Ricci, SIAM Journal on Financial Mathematics 5 (2014) 415-444, treat the control
+    problem itself, with self-exciting market orders that push the drift of the mid and change the
+    chances of fills.
 
     Parameters
     ----------

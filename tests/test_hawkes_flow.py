@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import labkit.backtest as bt
 from labkit import reference
 from labkit._backend import kernels
 from labkit._hawkes_flow import ORDER_TYPES, simulate_order_flow
 from labkit.matching import KINDS, match
+from labkit.reference import _philox as philox
 
 RATES = [0.8, 0.8, 3.0, 3.0, 1.5, 1.5]
 EXCITES = np.zeros((6, 6))
@@ -240,6 +242,20 @@ def test_distances_and_sizes_are_geometric():
             assert abs((values <= most).mean() - p) < 4 * math.sqrt(p * (1 - p) / n)
     assert abs(np.corrcoef(distance, size)[0, 1]) < 4 / math.sqrt(n)
     assert (flow.opening["price"] == [*range(9999, 9979, -1), *range(10_001, 10_021)]).all()
+
+
+def test_a_limit_order_is_its_distance_behind_the_opposite_best_quote(flow):
+    limits = flow.requests[flow.requests["kind"] == KINDS["limit"]]
+    quotes = bt.best_quotes(flow.recording)
+    before = np.searchsorted(quotes["local_ns"], limits["time_ns"], side="left") - 1
+    buys = (limits["side"] == 1).to_numpy()
+    opposite = np.where(buys, quotes["ask"].iloc[before], quotes["bid"].iloc[before])
+    distance = limits["side"] * (opposite - limits["price"])
+    u = philox.uniform(philox.blocks(3, 1, limits.index.to_numpy(np.uint64)))
+    there = opposite > 0
+    assert there.mean() > 0.9
+    np.testing.assert_array_equal(distance[there], stats.geom.ppf(u[1], 1 / 5)[there])
+    np.testing.assert_array_equal(limits["size"], stats.geom.ppf(u[0], 1 / 10))
 
 
 def test_an_empty_side_keeps_its_last_price():

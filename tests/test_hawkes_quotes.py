@@ -360,6 +360,14 @@ def test_fills_of_poisson_orders_are_poisson_and_the_mid_has_its_variance():
     assert abs(run.profit.mean() - earned) < 4 * run.profit.std() / math.sqrt(n)
 
 
+def test_the_mid_moves_to_the_end_where_no_order_comes():
+    market = MarketOrders(baseline=0.01, own=0.0, cross=0.0, decay=1.0, impact=0.0)
+    run = simulate_quotes(nothing, market, n_paths=1500, seed=1, **(WORLD | {"horizon": 4.0}))
+    assert (run.buys + run.sells == 0).mean() > 0.9
+    scaled = (run.mid - 100.0) / (0.5 * 2.0)
+    assert stats.kstest(scaled, "norm").pvalue > 1e-3
+
+
 @pytest.mark.parametrize("excitation", [(0.6, 0.1, 8.0), (0.1, 0.6, 8.0)])
 def test_constant_quotes_earn_what_theory_says_in_an_excited_market(excitation):
     """A unit sold to a buy at u earns the offset less E[S_T | F_u-, buy] - S_u-.
@@ -421,6 +429,42 @@ def test_reacting_pays_in_an_excited_market_once_the_spread_charges_for_the_resp
     )
     gain = certainty_equivalent_gain(one.profit, other.profit, gamma=0.1)
     assert gain.gain > 3 * gain.standard_error > 0
+
+
+RISK_NEUTRAL = MarketOrders(baseline=10.0, own=0.6, cross=0.0, decay=20.0, impact=0.05)
+
+
+def risk_neutral(shift, charge):
+    """Profits without risk aversion, with so many times the shift and the charge."""
+
+    def quotes(time, inventory, mid, intensity):
+        left = 1.0 - time
+        lean = shift * RISK_NEUTRAL.mean_shift(intensity, left)
+        half = 1 / 10.0 + charge * RISK_NEUTRAL.response(left)
+        return np.maximum(half - lean, 0), np.maximum(half + lean, 0)
+
+    settings = {"sigma": 0.2, "k": 10.0, "horizon": 1.0, "n_paths": 1000, "seed": 3}
+    return simulate_quotes(quotes, RISK_NEUTRAL, **settings).profit
+
+
+@pytest.fixture(scope="module")
+def optimum():
+    return risk_neutral(1.0, 1.0)
+
+
+@pytest.mark.parametrize(("shift", "charge"), [(0.0, 1.0), (2.0, 1.0), (1.0, 0.0), (1.0, 2.0)])
+def test_without_risk_aversion_shift_and_charge_as_they_are_earn_the_most(optimum, shift, charge):
+    loss = certainty_equivalent_gain(risk_neutral(shift, charge), optimum, gamma=0)
+    assert loss.gain < -2.5 * loss.standard_error < 0
+
+
+def test_without_risk_aversion_the_quotes_are_one_over_k_the_charge_and_the_shift():
+    now, left = np.array([[3.0, 1.0], [2.0, 9.0]]), np.array([0.5, 0.1])
+    settings = {"gamma": 0, "sigma": 0.2, "k": 10.0, "charge_response": True}
+    quotes = hawkes_quotes(0.0, 7, time_left=left, intensity=now, model=RISK_NEUTRAL, **settings)
+    half = 0.1 + RISK_NEUTRAL.response(left)
+    np.testing.assert_allclose(quotes.ask, RISK_NEUTRAL.mean_shift(now, left) + half)
+    np.testing.assert_allclose(quotes.bid, RISK_NEUTRAL.mean_shift(now, left) - half)
 
 
 # Certainty equivalents
