@@ -241,8 +241,8 @@ plots.lines(
     x="time",
     y="intensity",
     level=(hawkes.stationary_rate(1.0, 2 / 3), "long-run mean"),
-    caption=f"The intensity of a simulated path with {len(cascade)} events: each of "
-    "them raises it by the adjacency times the decay.",
+    caption=f"The intensity of a simulated path with {len(cascade)} events: each "
+    "raises it by the adjacency times the decay.",
     alt="A curve that jumps up at each event and falls back exponentially, in "
     f"bursts; it peaks at {path.max():.0f}.",
 )
@@ -254,7 +254,6 @@ plots.lines(
 # over all earlier events in each $\lambda(t_k)$ looks quadratic, but the exponential kernel carries
 # it along {cite:p}`ozaki_1979`: with $R_k = \sum_{l < k} e^{-\beta(t_k - t_l)}$,
 # $R_{k+1} = e^{-\beta(t_{k+1} - t_k)}(1 + R_k)$.
-
 
 # %%
 PAIRS = 300.0  # a horizon with few enough events to take all pairs of them
@@ -347,20 +346,21 @@ published.check(
 # labkit run hawkes_modeling -p retweets_csv=PATH
 # ```
 
-
 # %%
+ESTIMATES = ("baseline", "jump", "decay")
+
+
 def retweets():
     """Estimates on the file, or the reason why there are none."""
-    names = ("baseline", "jump", "decay")
     if not retweets_csv:
         command = "labkit run hawkes_modeling -p retweets_csv=PATH"
         return dict.fromkeys(
-            names, f"data under another licence, not shipped: {command}"
+            ESTIMATES, f"data under another licence, not shipped: {command}"
         )
     minutes = np.loadtxt(Path(retweets_csv).expanduser())
     result = hawkes.fit(np.unique(minutes), minutes.max())
     found = (result.baseline, result.adjacency * result.decay, result.decay)
-    return dict(zip(names, found, strict=True))
+    return dict(zip(ESTIMATES, found, strict=True))
 
 
 # %% tags=["keep_output", "nbval-check-output"]
@@ -620,10 +620,10 @@ plots.lines(
     },
     x="window, seconds",
     y="mean branching ratio",
-    caption=f"Branching ratio of {market} in windows of a length, averaged over the "
-    "windows, with two standard errors of the mean; the longest is all there is.",
-    alt=f"A curve from {by_window['branching'].iloc[0]:.2f} in the shortest windows to "
-    f"{by_window['branching'].iloc[-1]:.2f} in the whole.",
+    caption=f"Branching ratio of {market} in windows of a length, averaged over "
+    "all windows, with two standard errors of the mean; the longest is all there is.",
+    alt=f"A curve from {by_window['branching'].iloc[0]:.2f} in the shortest windows "
+    f"to {by_window['branching'].iloc[-1]:.2f} in the whole.",
 )
 
 # %%
@@ -779,7 +779,7 @@ delay = backtest.ConstantLatency(*[round(latency_ms * 1e6)] * 2)
 
 
 def quoted(moved=0.0, away=False):
-    """Profit of the traded part in ticks x orders, before fees, and the orders filled."""
+    """Profit in ticks x orders, before fees, and the orders filled."""
     silent = np.where(away, np.nan, 0.0)[..., None] + np.zeros((len(wakes_ns), 1))
     moved = np.reshape(moved, (-1, 1)) + silent
     sides = [base.bid_offset - moved, base.ask_offset + moved]
@@ -877,6 +877,8 @@ plots.steps(
 # %%
 GAMMA, SIGMA, K, HORIZON = 0.1, 0.5, 10.0, 2.0
 worth = {}
+
+# %%
 for own_share in (0.0, 0.3, 0.6, 0.8):
     flow = mm.MarketOrders(
         baseline=5.0, own=own_share, cross=0.1, decay=20.0, impact=0.02
@@ -963,6 +965,8 @@ for ratio in RATIOS:
             }
         )
 sweep = pd.DataFrame(cells)
+
+# %%
 record(
     n_samples=n_samples,
     coverage_se=100 * np.sqrt(0.95 * 0.05 / n_samples),
@@ -1039,9 +1043,7 @@ gaps = np.diff(times, prepend=0.0)[1:]
 shuffled = np.cumsum(np.random.default_rng(seed).permutation(gaps))
 broken = hawkes.fit(shuffled, end)
 again = hawkes.compensator_residuals(shuffled, len(shuffled) / end, 0.0, 1.0).table
-print(
-    f"branching {broken.branching_ratio:.3f} instead of {fitted.branching_ratio:.3f}"
-)
+print(f"branching {broken.branching_ratio:.3f}, was {fitted.branching_ratio:.3f}")
 print(f"Poisson, independence: p = {again.loc[0, 'ljung_box_pvalue']:.2f}")
 
 # %% [markdown]
