@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from labkit import backend, data, hawkes
+from labkit import data, hawkes
 from labkit.hawkes import fit, log_likelihood, simulate
 
-FAST = pytest.mark.skipif(backend() == "reference", reason="too large for the reference")
 ONE = (0.8, 0.6, 3.0)
 TWO = ([0.5, 0.7], [[0.2, 0.3], [0.1, 0.4]], 4.0)
 PAIRS = ([0.5, 0.7], [[0.2, 0.3], [0.1, 0.4]], [[2.0, 5.0], [3.0, 8.0]])
@@ -332,7 +331,6 @@ def test_estimates_of_several_types_are_near_the_truth(model, kernel):
     assert (result.residuals(path.times).table["ks_pvalue"] > 0.01).all()
 
 
-@FAST
 def test_a_sum_with_known_decays_recovers_its_shares():
     model = (0.4, [0.3, 0.4], [0.5, 20.0])
     times = simulate(*model, 4_000.0, seed=5).times
@@ -346,7 +344,6 @@ def test_a_sum_with_known_decays_recovers_its_shares():
     assert free.aic < one.aic - 50 and free.bic < one.bic - 50
 
 
-@FAST
 def test_a_power_law_is_recovered_and_told_from_an_exponential():
     kernel = hawkes.power_law(0.6, 0.7, 0.2, terms=20)
     times = simulate(0.5, kernel.adjacency, kernel.decay, 2_000.0, seed=4).times
@@ -357,7 +354,6 @@ def test_a_power_law_is_recovered_and_told_from_an_exponential():
     assert result.aic < fit(times, 2_000.0).aic - 20
 
 
-@FAST
 def test_intervals_cover_at_their_level():
     # Coverage of 95 % intervals in 300 samples has a standard error of 1.3 %.
     truth, horizon, samples = np.array([1.0, 0.5, 3.0]), 300.0, 300
