@@ -1279,6 +1279,274 @@ def flow_imbalance() -> Iterator[Case]:
 # Report
 
 
+# Hawkes processes
+
+
+def hawkes_parameters(d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Baseline, adjacency and decay; each event has 0.6 children."""
+    adjacency = np.random.default_rng(d).uniform(0.2, 1, (1, d, d))
+    adjacency *= 0.6 / adjacency.sum(axis=1, keepdims=True)
+    return np.full(d, 0.5 / d), adjacency, np.array([1.0])
+
+
+def hawkes_events(d: int, n: int) -> tuple[np.ndarray, np.ndarray, None, float]:
+    """The first n events of a path, and the time of the last one."""
+    times, types, _, _ = kernels.hawkes_simulate(
+        d, 1, 0.9 * n, *hawkes_parameters(d), None, False, 2 * n
+    )
+    assert len(times) >= n
+    return times[:n].copy(), types[:n].copy(), None, float(times[n - 1])
+
+
+def numba_hawkes(numba: ModuleType, events: tuple, parameters: tuple, fastmath: bool):
+    """Ozaki's recursion for one type."""
+
+    @numba.njit(fastmath=fastmath)
+    def run(times, end, mu, alpha, beta):
+        value = level = lagged = last = 0.0
+        by_mu = by_alpha = by_beta = 0.0
+        for now in times:
+            gap = now - last
+            last = now
+            fade = math.exp(-beta * gap)
+            lagged = fade * (lagged + gap * level)
+            level *= fade
+            rate = mu + alpha * beta * level
+            value += math.log(rate)
+            inverse = 1 / rate
+            by_mu += inverse
+            by_alpha += level * inverse
+            by_beta += (level - beta * lagged) * inverse
+            level += 1.0
+        gap = end - last
+        fade = math.exp(-beta * gap)
+        lagged = fade * (lagged + gap * level)
+        spent = len(times) - level * fade
+        value -= mu * end + alpha * spent
+        return value, by_mu - end, beta * by_alpha - spent, alpha * (by_beta - lagged)
+
+    (times, _, _, end), (mu, alpha, beta) = events, parameters
+    return lambda: run(times, end, mu[0], alpha[0, 0, 0], beta[0])
+
+
+def numba_hawkes_types(numba: ModuleType, events: tuple, parameters: tuple, fastmath: bool):
+    """Ozaki's recursion for several types of one decay."""
+
+    @numba.njit(fastmath=fastmath)
+    def run(times, types, end, mu, alpha, beta):
+        d = len(mu)
+        level, lagged, count = np.zeros(d), np.zeros(d), np.zeros(d)
+        by_mu, by_alpha = np.zeros(d), np.zeros((d, d))
+        value = by_beta = last = 0.0
+        for k in range(len(times)):
+            gap, i = times[k] - last, types[k]
+            last = times[k]
+            fade = math.exp(-beta * gap)
+            near = far = 0.0
+            for j in range(d):
+                lagged[j] = fade * (lagged[j] + gap * level[j])
+                level[j] *= fade
+                near += alpha[i, j] * level[j]
+                far += alpha[i, j] * lagged[j]
+            rate = mu[i] + beta * near
+            value += math.log(rate)
+            inverse = 1 / rate
+            by_mu[i] += inverse
+            by_beta += (near - beta * far) * inverse
+            for j in range(d):
+                by_alpha[i, j] += level[j] * inverse
+            level[i] += 1.0
+            count[i] += 1.0
+        gap = end - last
+        fade = math.exp(-beta * gap)
+        for j in range(d):
+            lagged[j] = fade * (lagged[j] + gap * level[j])
+            level[j] *= fade
+        for i in range(d):
+            value -= mu[i] * end
+            by_mu[i] -= end
+            for j in range(d):
+                spent = count[j] - level[j]
+                value -= alpha[i, j] * spent
+                by_alpha[i, j] = beta * by_alpha[i, j] - spent
+                by_beta -= alpha[i, j] * lagged[j]
+        return value, by_mu, by_alpha, by_beta
+
+    (times, types, _, end), (mu, alpha, beta) = events, parameters
+    return lambda: run(times, types, end, mu, alpha[0], beta[0])
+
+
+def hawkeslib_likelihood(hawkeslib: ModuleType, events: tuple, parameters: tuple):
+    """The value alone."""
+    (times, _, _, end), (mu, alpha, beta) = events, parameters
+    model = hawkeslib.UnivariateExpHawkesProcess()
+    model.set_params(mu[0], alpha[0, 0, 0], beta[0])
+    return lambda: (model.log_likelihood(times, end),)
+
+
+def same_likelihood(a: tuple, b: tuple) -> bool:
+    """The values to ten digits, the derivatives to as many of the sums that they are left of."""
+    near = math.isclose(a[0], b[0], rel_tol=1e-10)
+    pairs = zip(a[1:], b[1:], strict=False)
+    return near and all(np.allclose(x, y, rtol=1e-8, atol=1e-4) for x, y in pairs)
+
+
+@topic
+def hawkes_likelihood() -> Iterator[Case]:
+    for d, n, target in ((1, 1_000_000, 0.33), (10, 100_000, 0.4)):
+        events, parameters = hawkes_events(d, n), hawkes_parameters(d)
+        loop = numba_hawkes if d == 1 else numba_hawkes_types
+        peers = {
+            f"numba loop{word}": using(
+                "numba", lambda m, f=loop, e=events, p=parameters, k=fast: f(m, e, p, k)
+            )
+            for word, fast in (("", False), (", fastmath", True))
+        }
+        if d == 1:
+            peers["hawkeslib (value alone)"] = using(
+                "hawkeslib", lambda m, e=events, p=parameters: hawkeslib_likelihood(m, e, p)
+            )
+        for peer, theirs in peers.items():
+            yield Case(
+                kernel="Hawkes likelihood and gradient",
+                workload=f"{n:,} events of {d} type{'s' * (d > 1)}, one decay, all derivatives",
+                peer=peer,
+                ours=lambda e=events, p=parameters: kernels.hawkes_likelihood(*e, *p),
+                theirs=theirs,
+                agree=same_likelihood,
+                target=target,
+            )
+
+
+def numba_ogata(numba: ModuleType, parameters: tuple, end: float, room: int):
+    """Thinning, with one number for the next candidate and its type."""
+
+    @numba.njit
+    def run(end, mu, jumps, totals, beta, room):
+        np.random.seed(1)  # noqa: NPY002 (numba's own generator)
+        d, base, above, time, n = len(mu), mu.sum(), 0.0, 0.0, 0
+        excess, times, types = np.zeros(d), np.empty(room), np.empty(room, np.int64)
+        while True:
+            bound = base + above
+            wait = np.random.exponential() / bound  # noqa: NPY002
+            time += wait
+            if time > end:
+                return times[:n], types[:n]
+            fade = math.exp(-beta * wait)
+            above *= fade
+            for i in range(d):
+                excess[i] *= fade
+            rest = np.random.random() * bound  # noqa: NPY002
+            if rest < base + above:
+                kind = d - 1
+                for i in range(d - 1):
+                    rate = mu[i] + excess[i]
+                    if rest < rate:
+                        kind = i
+                        break
+                    rest -= rate
+                times[n], types[n] = time, kind
+                n += 1
+                for i in range(d):
+                    excess[i] += jumps[kind, i]
+                above += totals[kind]
+
+    mu, alpha, beta = parameters
+    jumps = np.ascontiguousarray(alpha[0].T) * beta[0]
+    return lambda: run(end, mu, jumps, jumps.sum(axis=1), beta[0], room)
+
+
+def numba_inversion(numba: ModuleType, parameters: tuple, end: float, room: int):
+    """The next event of the baseline or that of the excess, both inverted: our construction."""
+
+    @numba.njit
+    def run(end, mu, jumps, totals, beta, room):
+        np.random.seed(1)  # noqa: NPY002 (numba's own generator)
+        d, base, above, time, n = len(mu), mu.sum(), 0.0, 0.0, 0
+        excess, times, types = np.zeros(d), np.empty(room), np.empty(room, np.int64)
+        while True:
+            wait = np.random.exponential() / base  # noqa: NPY002
+            lost = beta * np.random.exponential()  # noqa: NPY002
+            fade = 1 - lost / above if above > lost else 0.0
+            own = -math.log(fade) / beta if fade > 0 else np.inf
+            if own < wait:
+                wait = own
+            else:
+                fade = math.exp(-beta * wait)
+            time += wait
+            if time > end:
+                return times[:n], types[:n]
+            above *= fade
+            kind = 0
+            if d > 1:
+                rest = np.random.random() * (base + above)  # noqa: NPY002
+                kind = d - 1
+                for i in range(d):
+                    excess[i] *= fade
+                for i in range(d - 1):
+                    rate = mu[i] + excess[i]
+                    if rest < rate:
+                        kind = i
+                        break
+                    rest -= rate
+                for i in range(d):
+                    excess[i] += jumps[kind, i]
+            times[n], types[n] = time, kind
+            n += 1
+            above += totals[kind]
+
+    mu, alpha, beta = parameters
+    jumps = np.ascontiguousarray(alpha[0].T) * beta[0]
+    return lambda: run(end, mu, jumps, jumps.sum(axis=1), beta[0], room)
+
+
+def hawkespylib_path(simulation: ModuleType, parameters: tuple, end: float):
+    mu, alpha, beta = parameters
+    process = simulation.ExpHawkesProcessSimulation(mu[0], alpha[0, 0, 0], beta[0])
+    return lambda: (process.simulate(end, seed=1),)
+
+
+def same_process(a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]) -> bool:
+    """Counts within five standard errors of two that have 0.6 children, and alike in bursts."""
+    n, m = len(a[0]), len(b[0])
+    bursts, others = (np.diff(times).std() * len(times) / times[-1] for times in (a[0], b[0]))
+    return abs(n - m) < 5 * math.sqrt(2 * n) / (1 - 0.6) and math.isclose(
+        bursts, others, rel_tol=0.02
+    )
+
+
+@topic
+def hawkes_simulation() -> Iterator[Case]:
+    n = 1_000_000
+    end = 0.8 * n  # half a baseline event and 1.25 events a unit of time
+    for d in (1, 10):
+        parameters = hawkes_parameters(d)
+        peers = {
+            "numba thinning": using(
+                "numba", lambda m, p=parameters: numba_ogata(m, p, end, 11 * n // 10)
+            ),
+            "numba inversion": using(
+                "numba", lambda m, p=parameters: numba_inversion(m, p, end, 11 * n // 10)
+            ),
+        }
+        if d == 1:
+            peers["HawkesPyLib"] = using(
+                "HawkesPyLib.simulation", lambda m, p=parameters: hawkespylib_path(m, p, end)
+            )
+        for peer, theirs in peers.items():
+            yield Case(
+                kernel="Hawkes simulation",
+                workload=f"one path of about {n:,} events of {d} type{'s' * (d > 1)}, one decay",
+                peer=peer,
+                ours=lambda p=parameters: kernels.hawkes_simulate(
+                    1, 1, end, *p, None, False, 2 * n
+                ),
+                theirs=theirs,
+                agree=same_process,
+                target=0.5,
+            )
+
+
 def _cpu_flags() -> list[str]:
     """The instruction sets that matter, where the system tells them."""
     info = Path("/proc/cpuinfo")

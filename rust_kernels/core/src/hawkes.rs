@@ -6,6 +6,7 @@
 
 mod blocks;
 mod functions;
+mod invert;
 mod likelihood;
 mod path;
 mod simulate;
@@ -103,13 +104,7 @@ impl<'a> History<'a> {
             return Err(Error::new(format!("times[{row}]"), problem));
         }
         let known = |&kind: &i64| (kind as u64) < d as u64;
-        let unknown = |kinds: &[i64]| {
-            kinds
-                .iter()
-                .map(|kind| u64::from(!known(kind)))
-                .sum::<u64>()
-        };
-        if types.chunks(CHUNK).any(|kinds| unknown(kinds) > 0) {
+        if !every(types, types, |kind, _| known(kind)) {
             let row = types.iter().position(|kind| !known(kind)).unwrap_or(0);
             let problem = format!("must be from 0 to {}, got {}", d - 1, types[row]);
             return Err(Error::new(format!("types[{row}]"), problem));
@@ -141,13 +136,7 @@ fn misplaced(times: &[f64]) -> Option<usize> {
     if !not_negative(first) {
         return Some(0);
     }
-    let ordered = |(before, after): (&[f64], &[f64])| {
-        let pairs = before.iter().zip(after);
-        let right: u64 = pairs.map(|(a, b)| u64::from(a < b)).sum();
-        right == after.len() as u64
-    };
-    let mut chunks = times.chunks(CHUNK).zip(times[1..].chunks(CHUNK));
-    if last < f64::INFINITY && chunks.all(ordered) {
+    if last < f64::INFINITY && every(times, &times[1..], |before, after| before < after) {
         return None;
     }
     let good = |pair: &[f64]| pair[0] < pair[1] && pair[1] < f64::INFINITY;
@@ -155,6 +144,21 @@ fn misplaced(times: &[f64]) -> Option<usize> {
         .windows(2)
         .position(|pair| !good(pair))
         .map(|at| at + 1)
+}
+
+/// Whether all pairs, as many as the second ones, pass.
+fn every<T>(first: &[T], second: &[T], pass: impl Fn(&T, &T) -> bool) -> bool {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut chunks = first.chunks(CHUNK).zip(second.chunks(CHUNK));
+            chunks.all(|(first, second)| {
+                let pairs = first.iter().zip(second);
+                let passed: u64 = pairs.map(|(a, b)| u64::from(pass(a, b))).sum();
+                passed == second.len() as u64
+            })
+        },
+    )
 }
 
 fn check(name: &str, values: &[f64], good: fn(f64) -> bool) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 
 use super::functions::{exp, fused, split};
 use super::likelihood::Sums;
-use super::{History, Model};
+use super::{History, Model, CHUNK};
 use pulp::{Simd, WithSimd};
 use std::f64::consts::LN_2;
 
@@ -23,10 +23,10 @@ const MOST: usize = SIDES * ROWS;
 /// Events from which a block is worth its overhead.
 const LEAST: usize = 2 * SIDES;
 
-/// Lifetimes of a block. Its sums lose as many multiples of the last digit, and exp(256) is 1e111.
-const LIFETIMES: f64 = 256.0;
+/// Lifetimes of a block: its sums lose as many multiples of the last bit, and exp(512) is 1e222.
+const LIFETIMES: f64 = 512.0;
 
-/// Where `D` is neither beyond the numbers nor beyond the normal ones, nor are sums of it.
+/// Where `D` is normal, and so are its sums.
 const NORMAL: std::ops::Range<f64> = 1e-280..1e280;
 
 /// Adds all events to the sums.
@@ -105,16 +105,20 @@ fn by_blocks(
 }
 
 /// Events of the next block: a multiple of `SIDES`, or one where they are few.
+#[inline(always)]
 fn reach(times: &[f64], decay: f64) -> usize {
     let last = times[0] + LIFETIMES / decay;
     if times.get(LEAST - 1).is_none_or(|&time| time > last) {
         return 1;
     }
-    let times = &times[..times.len().min(MOST)];
-    let n = match times[times.len() - 1] <= last {
-        true => times.len(),
-        false => times.partition_point(|&time| time <= last),
-    };
+    let mut n = 0;
+    for times in times[..times.len().min(MOST)].chunks(CHUNK) {
+        let near: u64 = times.iter().map(|&time| u64::from(time <= last)).sum();
+        n += near as usize;
+        if (near as usize) < times.len() {
+            break;
+        }
+    }
     n / SIDES * SIDES
 }
 
@@ -123,54 +127,37 @@ type Grid = [[f64; SIDES]; ROWS];
 
 const EMPTY: Grid = [[0.0; SIDES]; ROWS];
 
-/// The sum of the logarithms of intensities, in `SIDES` parts.
+/// The sum of the logarithms of `D`, in `SIDES` parts.
 struct Logs {
     low: [f64; SIDES],
-    high: [f64; SIDES],
     product: [f64; SIDES],
     exponents: [u64; SIDES],
-    elapsed: [f64; SIDES],
 }
 
 impl Logs {
     fn new() -> Self {
         Self {
             low: [f64::INFINITY; SIDES],
-            high: [0.0; SIDES],
             product: [1.0; SIDES],
             exponents: [0; SIDES],
-            elapsed: [0.0; SIDES],
         }
     }
 
-    /// Adds `rate exp(-x)`.
     #[inline(always)]
-    fn add(&mut self, side: usize, rate: f64, x: f64) {
-        self.low[side] = if rate < self.low[side] {
-            rate
-        } else {
-            self.low[side]
-        };
-        self.high[side] = if rate > self.high[side] {
-            rate
-        } else {
-            self.high[side]
-        };
-        let (mantissa, exponent) = split(rate);
+    fn add(&mut self, side: usize, scaled: f64) {
+        let low = self.low[side];
+        self.low[side] = if scaled < low { scaled } else { low };
+        let (mantissa, exponent) = split(scaled);
         self.product[side] *= mantissa;
         self.exponents[side] += exponent;
-        self.elapsed[side] += x;
     }
 
-    /// The sum over n intensities; none where one, or one of the `sums` after them, is beyond the
-    /// numbers.
-    fn sum(&self, n: usize, sums: impl IntoIterator<Item = f64>) -> Option<f64> {
+    /// The sum over n events; none where one of them is beyond the numbers, or may be by a bound.
+    fn sum(&self, n: usize, bound: f64) -> Option<f64> {
         let low = self.low.into_iter().fold(f64::INFINITY, f64::min);
-        let high = self.high.into_iter().chain(sums).fold(0.0, f64::max);
         let exponent = self.exponents.iter().sum::<u64>() as f64 - (1023 * n) as f64;
         let product: f64 = self.product.iter().product();
-        (NORMAL.contains(&low) && NORMAL.contains(&high))
-            .then(|| exponent * LN_2 + product.ln() - total(self.elapsed))
+        (low > NORMAL.start && bound < NORMAL.end).then(|| exponent * LN_2 + product.ln())
     }
 }
 
@@ -222,28 +209,31 @@ fn one_type<S: Simd>(sums: &mut Sums, model: &Model, part: &History, work: &mut 
         (q[side], q_end) = (q_end, q_end + q[side]);
     }
     let mut logs = Logs::new();
-    let (mut inverse, mut by_level, mut by_lag) = ([0.0; SIDES], [0.0; SIDES], [0.0; SIDES]);
+    let (mut inverse, mut elapsed) = ([0.0; SIDES], [0.0; SIDES]);
+    let (mut by_level, mut by_lag) = ([0.0; SIDES], [0.0; SIDES]);
     for row in 0..rows {
         for side in 0..SIDES {
             let (x, e) = (lifetimes[row][side], grown[row][side]);
             let level = levels[row][side] + p[side];
             let moment = moments[row][side] + q[side];
-            let rate = fused::<S>(jump, level, mu * e);
-            logs.add(side, rate, x);
-            let over = 1.0 / rate;
+            let scaled = fused::<S>(jump, level, mu * e);
+            logs.add(side, scaled);
+            elapsed[side] += x;
+            let over = 1.0 / scaled;
             inverse[side] = fused::<S>(e, over, inverse[side]);
             by_level[side] = fused::<S>(level, over, by_level[side]);
             by_lag[side] = fused::<S>(fused::<S>(x, level, -moment), over, by_lag[side]);
         }
     }
-    let Some(log) = logs.sum(part.times.len(), [p_end, q_end]) else {
+    let (x, e) = (lifetimes[rows - 1][SIDES - 1], grown[rows - 1][SIDES - 1]);
+    let bound = mu * e + jump * p_end + p_end + q_end;
+    let Some(log) = logs.sum(part.times.len(), bound) else {
         return false;
     };
-    sums.log += log;
+    sums.log += log - total(elapsed);
     sums.inverse[0] += total(inverse);
     sums.level[0] += total(by_level);
     sums.slope[0] += model.adjacency[0] * (total(by_level) - total(by_lag));
-    let (x, e) = (lifetimes[rows - 1][SIDES - 1], grown[rows - 1][SIDES - 1]);
     sums.state.time = part.times[part.times.len() - 1];
     sums.state.level[0] = p_end / e;
     sums.state.lagged[0] = (x * p_end - q_end) / e / b;
@@ -286,6 +276,8 @@ fn several_types<S: Simd, const K: usize>(
 /// What a block of several types takes; rows have `width` places, of which the first d are used.
 struct Work {
     width: usize,
+    /// Of the baseline and the effects; at least 1.
+    largest: f64,
     /// Adjacency times decay.
     effects: Vec<f64>,
     /// Of each type, 1 at its place.
@@ -313,6 +305,7 @@ impl Work {
         let d = model.types();
         let mut work = Box::new(Self {
             width,
+            largest: model.baseline.iter().copied().fold(1.0, f64::max),
             effects: vec![0.0; d * width],
             places: vec![0.0; d * width],
             by_level: vec![0.0; d * width],
@@ -331,6 +324,7 @@ impl Work {
             let row = work.effects[i * width..].iter_mut().zip(model.row(0, i));
             row.for_each(|(effect, alpha)| *effect = alpha * model.decay[0]);
         }
+        work.largest = work.effects.iter().copied().fold(work.largest, f64::max);
         work
     }
 
@@ -397,20 +391,23 @@ impl Work {
     #[inline(always)]
     fn divide<S: Simd>(&mut self, part: &History) -> Option<(f64, f64)> {
         let n = part.times.len();
-        let (mut logs, mut slope) = (Logs::new(), [0.0; SIDES]);
+        let (mut logs, mut slope, mut elapsed) = (Logs::new(), [0.0; SIDES], [0.0; SIDES]);
+        #[allow(clippy::needless_range_loop)] // the sides of many arrays
         for row in 0..n / SIDES {
             for side in 0..SIDES {
                 let (x, level) = (self.lifetimes[row][side], self.level[row][side]);
-                let rate = self.base[row][side] + level;
-                logs.add(side, rate, x);
-                let over = 1.0 / rate;
+                let scaled = self.base[row][side] + level;
+                logs.add(side, scaled);
+                elapsed[side] += x;
+                let over = 1.0 / scaled;
                 self.over[row][side] = over;
                 let lagged = fused::<S>(x, level, -self.moment[row][side]);
                 slope[side] = fused::<S>(level - lagged, over, slope[side]);
             }
         }
-        let ends = self.end.iter().chain(&self.moments);
-        Some((logs.sum(n, ends.copied())?, total(slope)))
+        let grown: f64 = self.end.iter().chain(&self.moments).sum();
+        let bound = self.largest * (self.grown.as_flattened()[n - 1] + grown);
+        Some((logs.sum(n, bound)? - total(elapsed), total(slope)))
     }
 
     /// The sums of `1 / rate` and of `P_j / D` by type.

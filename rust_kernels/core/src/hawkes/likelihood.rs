@@ -142,10 +142,7 @@ impl Sums {
                 by_decay: vec![f64::NAN; terms],
             };
         }
-        let mut total = vec![0.0; d];
-        for (row, &kind) in history.types.iter().enumerate() {
-            total[kind as usize] += history.mark(row);
-        }
+        let total = totals(history, d);
         self.state.fade(horizon, model.decay);
         let mut value = self.log - model.baseline.iter().sum::<f64>() * horizon;
         let mut by_adjacency = self.level;
@@ -166,6 +163,241 @@ impl Sums {
             by_baseline: self.inverse.iter().map(|sum| sum - horizon).collect(),
             by_adjacency,
             by_decay,
+        }
+    }
+}
+
+/// Sum of the marks of each type.
+fn totals(history: &History, d: usize) -> Vec<f64> {
+    match (history.marks, d) {
+        (None, 1) => vec![history.times.len() as f64],
+        (Some(marks), 1) => vec![marks.iter().sum()],
+        _ => {
+            // In parts, as an addition waits for the one before it at the same place.
+            let mut parts = vec![[0.0; 4]; d];
+            for (row, &kind) in history.types.iter().enumerate() {
+                parts[kind as usize][row % 4] += history.mark(row);
+            }
+            parts.iter().map(|parts| parts.iter().sum()).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::Stream;
+    use proptest::prelude::*;
+
+    /// Parameters, and events with bursts and silences; without marks each is 1.
+    struct Case {
+        parameters: [Vec<f64>; 3],
+        times: Vec<f64>,
+        types: Vec<i64>,
+        marks: Option<Vec<f64>>,
+    }
+
+    impl Case {
+        fn new(d: usize, terms: usize, n: usize, marked: bool, spread: i32, seed: u64) -> Self {
+            let mut stream = Stream::new(seed, 0);
+            let mut draw = |n: usize, low: f64, high: f64| -> Vec<f64> {
+                let mut one = || low + (high - low) * stream.uniform();
+                (0..n).map(|_| one()).collect()
+            };
+            let parameters = [
+                draw(d, 0.1, 1.0),
+                draw(terms * d * d, 0.0, 0.8 / (terms * d) as f64),
+                draw(terms, 0.2, 5.0),
+            ];
+            let marks = marked.then(|| draw(n, 0.0, 2.0));
+            let types = draw(n, 0.0, d as f64);
+            let (sizes, shares) = (draw(n, -1.0, 1.0), draw(n, 0.01, 1.0));
+            let mut time = 0.0;
+            let gaps = sizes.iter().zip(shares);
+            let times = gaps.map(|(size, share)| {
+                time += share * 10.0_f64.powf(f64::from(spread) * size);
+                time
+            });
+            Self {
+                parameters,
+                times: times.collect(),
+                types: types.iter().map(|&kind| kind as i64).collect(),
+                marks,
+            }
+        }
+
+        fn types(&self) -> usize {
+            self.parameters[0].len()
+        }
+
+        fn horizon(&self) -> f64 {
+            self.times.last().map_or(1.0, |last| last * 1.001)
+        }
+
+        fn mark(&self, row: usize) -> f64 {
+            self.marks.as_ref().map_or(1.0, |marks| marks[row])
+        }
+
+        fn run(&self, parameters: &[Vec<f64>; 3]) -> Likelihood {
+            let [baseline, adjacency, decay] = parameters;
+            let model = Model::new(baseline, adjacency, decay).unwrap();
+            let marks = self.marks.as_deref();
+            let history = History::new(&self.times, &self.types, marks, self.types()).unwrap();
+            hawkes_likelihood(&model, &history, self.horizon()).unwrap()
+        }
+
+        /// The definition, with all pairs of events.
+        fn pairs(&self) -> f64 {
+            let [baseline, adjacency, decay] = &self.parameters;
+            let (d, horizon) = (self.types(), self.horizon());
+            let effect = |m: usize, i: usize, j: usize| adjacency[(m * d + i) * d + j];
+            let mut value = -horizon * baseline.iter().sum::<f64>();
+            for (row, (&time, &kind)) in self.times.iter().zip(&self.types).enumerate() {
+                let mut rate = baseline[kind as usize];
+                for before in 0..row {
+                    for (m, b) in decay.iter().enumerate() {
+                        let faded = (-b * (time - self.times[before])).exp();
+                        let effect = effect(m, kind as usize, self.types[before] as usize);
+                        rate += effect * b * self.mark(before) * faded;
+                    }
+                }
+                value += rate.ln();
+                for (m, b) in decay.iter().enumerate() {
+                    let all: f64 = (0..d).map(|i| effect(m, i, kind as usize)).sum();
+                    value += all * self.mark(row) * (-b * (horizon - time)).exp_m1();
+                }
+            }
+            value
+        }
+
+        /// Sum of the sizes of what is added and subtracted.
+        fn scale(&self) -> f64 {
+            2.0 * self.times.len() as f64 + self.types() as f64 * self.horizon() + 1.0
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn one_pass_gives_what_all_pairs_give(
+            d in prop::sample::select(vec![1_usize, 2, 3, 9, 40]),
+            terms in 1_usize..3,
+            n in 0_usize..800,
+            marked in any::<bool>(),
+            spread in 0_i32..4,
+            seed in any::<u64>(),
+        ) {
+            let case = Case::new(d, terms, n, marked, spread, seed);
+            let (got, want) = (case.run(&case.parameters).value, case.pairs());
+            prop_assert!((got - want).abs() < 1e-10 * want.abs() + 1e-13 * case.scale(), "{got} {want}");
+        }
+
+        #[test]
+        fn the_gradient_is_that_of_the_value(
+            d in prop::sample::select(vec![1_usize, 2, 5]),
+            terms in 1_usize..3,
+            n in 0_usize..300,
+            marked in any::<bool>(),
+            spread in 0_i32..3,
+            seed in any::<u64>(),
+        ) {
+            let case = Case::new(d, terms, n, marked, spread, seed);
+            let at = case.run(&case.parameters);
+            let gradients = [&at.by_baseline, &at.by_adjacency, &at.by_decay];
+            for (which, gradient) in gradients.into_iter().enumerate() {
+                for (place, slope) in gradient.iter().enumerate() {
+                    let step = 1e-5 * (case.parameters[which][place] + 1e-3);
+                    let moved = |step: f64| {
+                        let mut parameters = case.parameters.clone();
+                        parameters[which][place] = (parameters[which][place] + step).max(0.0);
+                        (case.run(&parameters).value, parameters[which][place])
+                    };
+                    let ((high, up), (low, down)) = (moved(step), moved(-step));
+                    let want = (high - low) / (up - down);
+                    let size = case.scale() + at.value.abs();
+                    let error = 1e-6 * (slope.abs() + case.scale()) + 1e-14 * size / step;
+                    prop_assert!(
+                        (slope - want).abs() < error,
+                        "{which} {place}: {slope} {want}"
+                    );
+                }
+            }
+        }
+
+        #[test]
+        fn blocks_give_what_single_events_give(
+            d in 1_usize..12,
+            n in 0_usize..3000,
+            marked in any::<bool>(),
+            spread in 0_i32..4,
+            seed in any::<u64>(),
+        ) {
+            let case = Case::new(d, 1, n, marked, spread, seed);
+            let [baseline, adjacency, decay] = &case.parameters;
+            let model = Model::new(baseline, adjacency, decay).unwrap();
+            let history = History::new(&case.times, &case.types, case.marks.as_deref(), d).unwrap();
+            let (mut one, mut many) = (Sums::new(&model), Sums::new(&model));
+            one.extend(&model, &history);
+            blocks::extend(&mut many, &model, &history);
+            prop_assert!((one.log - many.log).abs() < 1e-12 * case.scale() + 1e-12 * one.log.abs());
+            let near = |a: &[f64], b: &[f64]| {
+                let largest = a.iter().copied().fold(0.0, f64::max);
+                a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * largest)
+            };
+            prop_assert!(near(&one.inverse, &many.inverse));
+            prop_assert!(near(&one.level, &many.level));
+            prop_assert!((one.slope[0] - many.slope[0]).abs() <= 1e-12 * (n as f64 + 1.0));
+        }
+    }
+
+    #[test]
+    fn an_event_without_intensity_has_no_likelihood() {
+        for d in [1, 2] {
+            for at in [0, 600] {
+                // Effects of a type on itself alone; the last type has no baseline.
+                let mut baseline = vec![1.0; d];
+                baseline[d - 1] = 0.0;
+                let mut adjacency = vec![0.0; d * d];
+                (0..d).for_each(|i| adjacency[i * d + i] = 0.5);
+                let model = Model::new(&baseline, &adjacency, &[1.0]).unwrap();
+                let times: Vec<f64> = (1..1000).map(f64::from).collect();
+                let mut types = vec![0; 999];
+                types[at] = d as i64 - 1;
+                let history = History::new(&times, &types, None, d).unwrap();
+                let result = hawkes_likelihood(&model, &history, 1e3).unwrap();
+                assert_eq!(result.value, f64::NEG_INFINITY);
+                assert!(result.by_adjacency.iter().all(|slope| slope.is_nan()));
+            }
+        }
+    }
+
+    #[test]
+    fn marks_beyond_the_range_of_blocks_are_summed() {
+        for d in [1, 3] {
+            let mut case = Case::new(d, 1, 2000, true, 0, 5);
+            let marks = case.marks.as_mut().unwrap();
+            marks[700] = 1e200;
+            let (got, want) = (case.run(&case.parameters), case.pairs());
+            assert!(
+                (got.value - want).abs() < 1e-10 * want.abs(),
+                "{} {want}",
+                got.value
+            );
+        }
+    }
+
+    #[test]
+    fn a_horizon_before_the_last_time_is_refused() {
+        let model = Model::new(&[1.0], &[0.5], &[1.0]).unwrap();
+        let history = History::new(&[1.0, 2.0], &[0, 0], None, 1).unwrap();
+        for (horizon, text) in [
+            (1.5, "horizon must not be before the last time, got 1.5"),
+            (0.0, "horizon must be positive and finite, got 0.0"),
+            (f64::NAN, "horizon must be positive and finite, got nan"),
+        ] {
+            let error = hawkes_likelihood(&model, &history, horizon).unwrap_err();
+            assert_eq!(error.to_string(), text);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Exact simulation.
 
-use super::{check, end, not_negative, shown, Model};
+use super::{check, end, invert, not_negative, shown, Model};
 use crate::philox;
 use crate::Error;
 use rayon::prelude::*;
@@ -89,11 +89,24 @@ pub fn hawkes_simulate(simulation: &Simulation, n_paths: usize, seed: u64) -> Re
     for mut part in parts? {
         result.append(&mut part);
     }
+    if simulation.model.types() == 1 {
+        // Memory that the system has set to zero need not be written.
+        result.types = vec![0; result.times.len()];
+    }
     Ok(result)
 }
 
 impl Simulation<'_> {
     fn path(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
+        if self.thinning || self.model.decay.len() != 1 {
+            self.step_by_step(seed, path, out)
+        } else {
+            invert::path(self, seed, path, out)
+        }
+    }
+
+    /// A path of any model.
+    pub(super) fn step_by_step(&self, seed: u64, path: u64, out: &mut Paths) -> Result<(), Error> {
         let thin = self.thinning || self.model.decay.len() != 1;
         let (d, first) = (self.model.types(), out.times.len());
         let mut excess = vec![0.0; self.model.decay.len() * d];
@@ -133,13 +146,13 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    fn too_many(&self) -> Error {
+    pub(super) fn too_many(&self) -> Error {
         let (most, horizon) = (self.most, shown(self.horizon));
         let problem = format!("must give at most {most} events in a path, got {horizon}");
         Error::new("horizon", problem)
     }
 
-    fn mark(&self, word: u64) -> f64 {
+    pub(super) fn mark(&self, word: u64) -> f64 {
         let Some(marks) = self.marks else { return 1.0 };
         let place = (philox::uniform(word) * marks.len() as f64) as usize;
         marks[place.min(marks.len() - 1)]
@@ -230,5 +243,97 @@ impl Simulation<'_> {
             rest -= rate;
         }
         Ok((wait, None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn simulation<'a>(model: Model<'a>, marks: Option<&'a [f64]>) -> Simulation<'a> {
+        Simulation {
+            model,
+            horizon: 60.0,
+            marks,
+            thinning: false,
+            most: 100_000,
+        }
+    }
+
+    /// Baseline and adjacency of `d` types: 0.7 children of each event.
+    fn parameters(d: usize) -> [Vec<f64>; 2] {
+        let mut baseline = vec![2.0 / d as f64; d];
+        baseline[d - 1] = 0.0;
+        baseline[0] += 0.1;
+        let cells = (0..d * d).map(|cell| 0.7 * ((cell % 3) as f64 + 0.5) / (1.5 * d as f64));
+        [baseline, cells.collect()]
+    }
+
+    #[test]
+    fn many_steps_at_once_give_what_one_after_the_other_gives() {
+        for d in [1, 2, 4, 5, 9, 13, 30, 40] {
+            let [baseline, adjacency] = parameters(d);
+            let model = Model::new(&baseline, &adjacency, &[2.0]).unwrap();
+            for marks in [None, Some(&[0.0, 0.5, 2.0][..])] {
+                let simulation = simulation(model, marks);
+                for path in 0..20 {
+                    let (mut one, mut many) = (Paths::default(), Paths::default());
+                    simulation.step_by_step(5, path, &mut one).unwrap();
+                    simulation.path(5, path, &mut many).unwrap();
+                    if d > 1 {
+                        assert_eq!(one.types, many.types);
+                    }
+                    assert_eq!((one.marks, one.counts), (many.marks, many.counts));
+                    for (a, b) in one.times.iter().zip(&many.times) {
+                        assert!((a - b).abs() < 1e-12 * 60.0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_and_other_paths_do_not_change_a_path() {
+        let [baseline, adjacency] = parameters(3);
+        let model = Model::new(&baseline, &adjacency, &[2.0]).unwrap();
+        let simulation = simulation(model, None);
+        let all = hawkes_simulate(&simulation, 5 * CHUNK + 3, 9).unwrap();
+        let mut alone = Paths::default();
+        for path in 0..all.counts.len() {
+            simulation.path(9, path as u64, &mut alone).unwrap();
+        }
+        assert_eq!(all, alone);
+    }
+
+    #[test]
+    fn a_single_type_is_zero() {
+        let model = Model::new(&[1.0], &[0.5], &[2.0]).unwrap();
+        let paths = hawkes_simulate(&simulation(model, None), 3, 9).unwrap();
+        assert!(!paths.types.is_empty());
+        assert_eq!(paths.types, vec![0; paths.times.len()]);
+    }
+
+    #[test]
+    fn nothing_comes_of_nothing() {
+        let model = Model::new(&[0.0; 2], &[0.5; 4], &[2.0]).unwrap();
+        let mut simulation = simulation(model, None);
+        for thinning in [false, true] {
+            simulation.thinning = thinning;
+            assert_eq!(hawkes_simulate(&simulation, 3, 9).unwrap().counts, [0; 3]);
+        }
+    }
+
+    #[test]
+    fn an_intensity_beyond_the_numbers_is_refused() {
+        let model = Model::new(&[1.0; 2], &[1e308; 4], &[1.0]).unwrap();
+        let mut simulation = simulation(model, None);
+        for thinning in [false, true] {
+            simulation.thinning = thinning;
+            let error = hawkes_simulate(&simulation, 1, 9).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "horizon must give at most 100000 events in a path, got 60.0"
+            );
+        }
     }
 }
