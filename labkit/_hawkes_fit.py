@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ _ZERO = 1e-7  # an adjacency below lies at its bound
 _EXPONENTS = (0.02, 5.0)  # of a power law
 _FLAT = 1e-9  # of the largest curvature: below, the sample does not tell a direction
 _STEP = 1e-4  # share of a parameter by which the information matrix steps
+_EARLY = 5_000  # events by which starts are compared
 _STARTS = {"branching": (0.3, 0.7), "decay": (0.1, 1.0, 10.0, 100.0, 1000.0)}
 
 
@@ -210,9 +212,10 @@ class HawkesFit:
     parameters : Series
         The free parameters by name.
     covariance : DataFrame
-        Inverse of the observed information. NaN for a parameter at its bound of zero, which the
-        others take as known, and for all where the information is not positive definite: in a
-        short sample a slow decay and a large adjacency may not be told from a drifting baseline.
+        Inverse of the observed information, computed when it is asked for. NaN for a parameter at
+        its bound of zero, which the others take as known, and for all where the information is not
+        positive definite: in a short sample a slow decay and a large adjacency may not be told from
+        a drifting baseline.
     log_likelihood : float
     n_events : int
     horizon : float
@@ -231,7 +234,6 @@ class HawkesFit:
     adjacency: Any
     decay: Any
     parameters: pd.Series
-    covariance: pd.DataFrame
     log_likelihood: float
     n_events: int
     horizon: float
@@ -240,8 +242,13 @@ class HawkesFit:
     converged: bool
     message: str
     starts: pd.Series
-    _branching_slope: Array
-    _log_scale: Array
+    _problem: _Problem | _Binned = field(repr=False)
+
+    @cached_property
+    def covariance(self) -> pd.DataFrame:
+        """Inverse of the observed information."""
+        index = self.parameters.index
+        return pd.DataFrame(_covariance(self._problem, self.parameters.to_numpy()), index, index)
 
     @property
     def standard_errors(self) -> pd.Series:
@@ -256,7 +263,7 @@ class HawkesFit:
     @property
     def branching_ratio_se(self) -> float:
         """Its standard error by the delta method."""
-        slope = self._branching_slope
+        slope = _ratio_slope(self._problem.form, self.parameters.to_numpy())
         used = slope != 0
         block = self.covariance.to_numpy()[np.ix_(used, used)]
         with np.errstate(invalid="ignore"):
@@ -286,16 +293,15 @@ class HawkesFit:
         if not 0 < check.number("level", level) < 1:
             raise ValueError(f"level must be between 0 and 1, got {level}")
         value, error = self.parameters.to_numpy(), self.standard_errors.to_numpy()
+        logs = self._problem.form.positive
         reach = special.ndtri((1 + level) / 2)
         with np.errstate(over="ignore"):
-            factor = np.exp(reach * error / np.where(self._log_scale, value, 1.0))
+            factor = np.exp(reach * error / np.where(logs, value, 1.0))
         table = {
             "estimate": value,
             "standard error": error,
-            "lower": np.where(
-                self._log_scale, value / factor, np.maximum(value - reach * error, 0)
-            ),
-            "upper": np.where(self._log_scale, value * factor, value + reach * error),
+            "lower": np.where(logs, value / factor, np.maximum(value - reach * error, 0)),
+            "upper": np.where(logs, value * factor, value + reach * error),
         }
         return pd.DataFrame(table, index=self.parameters.index)
 
@@ -313,6 +319,19 @@ class _Problem(NamedTuple):
     events: Events
     end: float
     form: Form
+
+    @property
+    def n_events(self) -> int:
+        return len(self.events.times)
+
+    def part(self, most: int) -> _Problem:
+        """The first `most` events."""
+        times, types, marks, single = self.events
+        if len(times) <= most:
+            return self
+        marks = None if marks is None else marks[:most]
+        events = Events(times[:most], types[:most], marks, single)
+        return self._replace(events=events, end=float(times[most - 1]))
 
     def value(self, theta: Array) -> tuple[float, Array]:
         """Log-likelihood and derivatives by the natural parameters."""
@@ -406,17 +425,17 @@ def fit(
     reached = sorted(
         (climb(problem, start, rate, most) for start in starts), key=lambda found: -found.value
     )
-    return _result(problem.value, form, reached, problem, kernel, method)
+    return _result(reached, problem, kernel, method)
 
 
-def _starts(problem: _Problem, rate: Array, n: int) -> list[Array]:
-    """The best points of the grid, of one decay each before another of the same."""
-    found = []
+def _starts(problem: _Problem | _Binned, rate: Array, n: int) -> list[Array]:
+    """The best points of the grid for the first events, the best one of each decay."""
+    early, found = problem.part(_EARLY), []
     for speed in _STARTS["decay"]:
         row = []
         for branching in _STARTS["branching"]:
             theta = problem.form.start(rate, branching, speed * float(rate.sum()))
-            row.append((problem.value(theta)[0], theta))
+            row.append((early.value(theta)[0], theta))
         found.append(max(row, key=lambda pair: pair[0]))
     found.sort(key=lambda pair: -pair[0])
     return [theta for _, theta in found[:n]]
@@ -431,8 +450,7 @@ class _Reached(NamedTuple):
 
 def _maximise(problem: _Problem, start: Array, rate: Array, most: int) -> _Reached:
     """L-BFGS-B in logarithms where a parameter is positive, and per event."""
-    form, n = problem.form, len(problem.events.times)
-    return _search(problem.value, form, start, rate, n, most)
+    return _search(problem.value, problem.form, start, rate, problem.n_events, most)
 
 
 def _search(
@@ -516,40 +534,33 @@ def _packed(form: Exponentials, mu: Array, alpha: Array, beta: Array) -> Array:
 
 
 def _result(
-    value: Callable[[Array], tuple[float, Array]],
-    form: Form,
-    reached: list[_Reached],
-    problem: Any,
-    kernel: str,
-    method: str,
+    reached: list[_Reached], problem: _Problem | _Binned, kernel: str, method: str
 ) -> HawkesFit:
     best = reached[0]
-    model = form.expand(best.theta)
+    model = problem.form.expand(best.theta)
     baseline, adjacency, decay = model.given(*model[:3])
-    index = pd.Index(form.names, name="parameter")
-    covariance = _covariance(value, form, best.theta)
+    index = pd.Index(problem.form.names, name="parameter")
     return HawkesFit(
         baseline=baseline,
         adjacency=adjacency,
         decay=decay,
         parameters=pd.Series(best.theta, index),
-        covariance=pd.DataFrame(covariance, index, index),
         log_likelihood=best.value,
-        n_events=len(problem.events.times) if method != "binned" else problem.n_events,
+        n_events=problem.n_events,
         horizon=problem.end,
         kernel=kernel,
         method=method,
         converged=best.converged,
         message=best.message,
         starts=pd.Series([found.value for found in reached], name="log-likelihood"),
-        _branching_slope=_ratio_slope(form, best.theta),
-        _log_scale=form.positive,
+        _problem=problem,
     )
 
 
-def _covariance(value: Callable[[Array], tuple[float, Array]], form: Form, theta: Array) -> Array:
+def _covariance(problem: _Problem | _Binned, theta: Array) -> Array:
     """Inverse of minus the second derivatives, of the parameters that are inside their bounds."""
-    inside = np.flatnonzero(form.positive | (theta > _ZERO))
+    value = problem.value
+    inside = np.flatnonzero(problem.form.positive | (theta > _ZERO))
     steps = _STEP * theta[inside]
     second = np.empty((len(inside), len(inside)))
     for row, (i, step) in enumerate(zip(inside, steps, strict=True)):
@@ -590,6 +601,10 @@ class _Binned(NamedTuple):
     counts: Array  # (k, d)
     width: float
     form: Form
+
+    def part(self, most: int) -> _Binned:
+        """The first `most` bins."""
+        return self._replace(counts=self.counts[:most])
 
     @property
     def end(self) -> float:
@@ -687,7 +702,7 @@ def fit_binned(
     if kernel == "power law":
         raise ValueError("kernel must be one of exponential, pairs, sum, got 'power law'")
     form = _form(rows.shape[1], table.ndim == 1, kernel, terms, decay)
-    problem: Any = _Binned(rows, validate.positive("width", width), form)
+    problem = _Binned(rows, validate.positive("width", width), form)
     rate = rows.sum(axis=0) / problem.end
     starts = _starts(problem, rate, check.count("n_starts", n_starts, 1))
     most = check.count("max_iterations", max_iterations, 1)
@@ -695,7 +710,7 @@ def fit_binned(
         (_search(problem.value, form, s, rate, problem.n_events, most) for s in starts),
         key=lambda found: -found.value,
     )
-    return _result(problem.value, form, reached, problem, kernel, "binned")
+    return _result(reached, problem, kernel, "binned")
 
 
 # A first look without a model
