@@ -211,11 +211,6 @@ class HawkesFit:
         several terms their sum is.
     parameters : Series
         The free parameters by name.
-    covariance : DataFrame
-        Inverse of the observed information, computed when it is asked for. NaN for a parameter at
-        its bound of zero, which the others take as known, and for all where the information is not
-        positive definite: in a short sample a slow decay and a large adjacency may not be told from
-        a drifting baseline.
     log_likelihood : float
     n_events : int
     horizon : float
@@ -246,7 +241,12 @@ class HawkesFit:
 
     @cached_property
     def covariance(self) -> pd.DataFrame:
-        """Inverse of the observed information."""
+        """Inverse of the observed information, computed when it is first asked for.
+
+        NaN for a parameter at its bound of zero, which the others take as known, and for all where
+        the information is not positive definite: in a short sample a slow decay and a large
+        adjacency may not be told from a drifting baseline.
+        """
         index = self.parameters.index
         return pd.DataFrame(_covariance(self._problem, self.parameters.to_numpy()), index, index)
 

@@ -37,7 +37,7 @@
 # {glue:text}`highest:.2f` with the form of the kernel and the treatment of the clock
 # ([section](how-much-is-the-number-worth)). Before fees, quotes that react to the intensity make
 # {glue:text}`reacting_each:.1f` ticks an order, quotes that do not {glue:text}`plain_each:.1f`
-# ([section](does-it-survive)).
+# ([section](does-reacting-survive)).
 # ```
 
 # %%
@@ -89,7 +89,7 @@ if not (1 <= interval_ms <= 1e5 and 0 <= latency_ms <= 1e4):
     raise ValueError("interval_ms must be in [1, 1e5], latency_ms in [0, 1e4]")
 if not -100 < maker_fee_bp < 100 or n_samples < 20:
     raise ValueError("maker_fee_bp must be within 100, n_samples at least 20")
-record(dataset=dataset, market=market, latency_ms=latency_ms)
+record(dataset=dataset, market=market, maker_fee_bp=maker_fee_bp)
 
 # %% [markdown]
 # ## Why it matters: the result first
@@ -641,7 +641,7 @@ record(lowest=min(everything), highest=max(everything))
 # samples that are treated alike; as a share of trading that is caused by trading it has no meaning
 # without the model that it was measured with.
 #
-# (does-it-survive)=
+# (does-reacting-survive)=
 # ## Does it survive?
 #
 # A market maker can use the intensity in two ways. The *imbalance* of buying and selling intensity
