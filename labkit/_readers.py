@@ -242,6 +242,31 @@ def binance_stream(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
     return {"events": events, "markets": markets, "quotes": quotes}
 
 
+def binance_trades(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
+    """Trades of several Binance markets from one Parquet table.
+
+    Table `trades`: `market` such as "spot BTC/USDT", `exchange_ns`, `local_ns`, `side` of the taker
+    (1 buys), `price` and `size` (coin-margined: contracts), sorted by market and trade id.
+    """
+    (content,) = files.values()
+    raw = pd.read_parquet(io.BytesIO(content)).sort_values(["venue", "symbol", "trade_id"])
+    venue = raw["venue"].astype(str).map({"spot": "spot", "usdm": "USD-M", "cm": "COIN-M"})
+    pair = raw["symbol"].astype(str).str.upper().str.removesuffix("_PERP")
+    coin = pair.str.removesuffix("USD") + "/USD"
+    pair = coin.where(venue == "COIN-M", pair.str.removesuffix("USDT") + "/USDT")
+    trades = pd.DataFrame(
+        {
+            "market": (venue + " " + pair).astype("category"),
+            "exchange_ns": raw["exch_ms"] * 1_000_000,
+            "local_ns": raw["local_ns"],
+            "side": np.where(raw["buyer_is_maker"], -1, 1),
+            "price": raw["price"],
+            "size": raw["qty"],
+        }
+    )
+    return {"trades": trades.reset_index(drop=True)}
+
+
 def parquet_tables(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
     """One table for each Parquet file, under the file's stem."""
     return {
@@ -307,6 +332,7 @@ def quarterly_csv(files: Mapping[str, bytes]) -> dict[str, pd.DataFrame]:
 
 READERS = {
     "binance_stream": binance_stream,
+    "binance_trades": binance_trades,
     "ecb_reference_rates": ecb_reference_rates,
     "fed_h15": fed_h15,
     "parquet_tables": parquet_tables,

@@ -13,7 +13,9 @@ From a model to quotes and back:
   and `symmetric_moments`, which it must agree with (here);
 - calibration to recorded trades: `trade_depth`, `fill_intensity` (in `_intensity`);
 - what the best quotes say about the next price: `weighted_mid`, `MicroPriceModel`,
-  `order_flow_imbalance`, `sum_by_time` (in `_microprice`).
+  `order_flow_imbalance`, `sum_by_time` (in `_microprice`);
+- market orders that excite one another: `MarketOrders`, `hawkes_quotes`, and their own Monte Carlo
+  `simulate_quotes` (in `_hawkes_quotes`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,17 @@ from scipy.special import ndtri
 
 from labkit import _validate as validate
 from labkit._backend import kernels
+from labkit._hawkes_quotes import (
+    AvellanedaStoikovQuoter,
+    CertaintyEquivalentGain,
+    HawkesQuoter,
+    HawkesQuotes,
+    MarketOrders,
+    QuoteSimulation,
+    certainty_equivalent_gain,
+    hawkes_quotes,
+    simulate_quotes,
+)
 from labkit._intensity import FillIntensity, fill_intensity, trade_depth
 from labkit._microprice import (
     MicroPriceModel,
@@ -53,22 +66,31 @@ from labkit.reference.market_making import MOST_PATHS, fills, half_words
 __all__ = [
     "GLFT",
     "AvellanedaStoikov",
+    "AvellanedaStoikovQuoter",
     "AvellanedaStoikovQuotes",
+    "CertaintyEquivalentGain",
     "FillIntensity",
     "GLFTQuotes",
+    "HawkesQuoter",
+    "HawkesQuotes",
     "Market",
+    "MarketOrders",
     "MicroPriceModel",
     "Offsets",
     "Paths",
+    "QuoteSimulation",
     "Simulation",
     "Symmetric",
     "SymmetricMoments",
     "avellaneda_stoikov_quotes",
+    "certainty_equivalent_gain",
     "fill_intensity",
     "glft_closed_form",
     "glft_quotes",
+    "hawkes_quotes",
     "order_flow_imbalance",
     "simulate",
+    "simulate_quotes",
     "sum_by_time",
     "symmetric_moments",
     "trade_depth",

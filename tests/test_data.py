@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import threading
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.linalg import null_space
 
-from labkit import _readers, data
+from labkit import _readers, data, hawkes
 from labkit._events import DEPTH, SNAPSHOT, Instrument, recording
 from labkit.errors import DataCorrupt, DataUnavailable, SequenceGap
 
@@ -206,6 +207,26 @@ def test_the_committed_market_is_what_the_simulator_gives():
             assert (table[column] - stored[name][column]).abs().max() <= 1
         pd.testing.assert_frame_equal(table.drop(columns=times), stored[name].drop(columns=times))
     assert recording(stored).instrument == Instrument("SIM/USD", 0.01, 0.001)
+
+
+def test_the_committed_order_flow_is_what_the_simulator_gives():
+    stored = data.load("simulated_order_flow").tables
+    process = stored["process"]
+    assert tuple(process.index) == hawkes.ORDER_TYPES
+    arguments = stored["parameters"].iloc[0].to_dict()
+    whole = ("seed", "start_price", "depth")
+    arguments |= {name: int(arguments[name]) for name in whole}
+    made = hawkes.simulate_order_flow(
+        process["baseline"], process[list(hawkes.ORDER_TYPES)], **arguments
+    )
+    events = pd.DataFrame(made.events)
+    for column in ("exchange_ns", "local_ns"):
+        # The logarithm of another C library may move a time by its last bit.
+        assert (events.pop(column) - stored["events"].pop(column)).abs().max() <= 1
+    pd.testing.assert_frame_equal(events, stored["events"])
+    assert (
+        recording(data.load("simulated_order_flow").tables).instrument == made.recording.instrument
+    )
 
 
 def test_the_same_seed_gives_the_same_session_and_another_seed_another():
@@ -525,6 +546,33 @@ def test_a_binance_symbol_that_cannot_be_split_is_refused(symbol):
     messages = json.loads(json.dumps(STREAM).replace("BTCUSDT", symbol))
     with pytest.raises(ValueError, match=r"^files: the symbol must be quoted in one of"):
         binance(messages)
+
+
+def test_trades_of_several_markets_are_named_and_signed():
+    raw = pd.DataFrame(
+        {
+            "venue": ["usdm", "cm", "spot", "spot"],
+            "symbol": ["ethusdt", "btcusd_perp", "btcusdt", "btcusdt"],
+            "local_ns": [1, 2, 3, 4],
+            "exch_ms": [5, 6, 7, 7],
+            "trade_id": [1, 1, 12, 11],
+            "price": [1.0, 2.0, 3.0, 4.0],
+            "qty": [0.5] * 4,
+            "buyer_is_maker": [True, False, True, False],
+        }
+    )
+    buffer = io.BytesIO()
+    raw.to_parquet(buffer)
+    trades = _readers.binance_trades({"trades.parquet": buffer.getvalue()})["trades"]
+    assert trades["market"].tolist() == [
+        "COIN-M BTC/USD",
+        "spot BTC/USDT",
+        "spot BTC/USDT",
+        "USD-M ETH/USDT",
+    ]
+    assert trades["side"].tolist() == [1, 1, -1, -1]
+    assert trades["exchange_ns"].tolist() == [6_000_000, 7_000_000, 7_000_000, 5_000_000]
+    assert trades["local_ns"].tolist() == [2, 4, 3, 1]
 
 
 SPOT, USDM = "binance_spot_btcusdt_20240808", "binance_usdm_btcusdt_20240808"

@@ -22,6 +22,7 @@ for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON"):
 
 import importlib
 import importlib.metadata
+import inspect
 import json
 import math
 import platform
@@ -39,7 +40,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import backtest, market_making, meanrev, metrics, ou, reference
+from labkit import backtest, hawkes, market_making, meanrev, metrics, ou, reference
 from labkit._backend import kernels
 from labkit.backtest import DEPTH, EVENT_DTYPE
 
@@ -1416,6 +1417,61 @@ def hawkes_likelihood() -> Iterator[Case]:
                 agree=same_likelihood,
                 target=target,
             )
+
+
+def numba_fit(numba: ModuleType, d: int, events: tuple):
+    """L-BFGS-B over the numba loop, in the same parameters, from the same kind of start."""
+    from scipy import optimize
+
+    times, types, _, end = events
+    loop = numba_hawkes if d == 1 else numba_hawkes_types
+    parameters = hawkes_parameters(d)
+    size = d * d
+
+    def arrays(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.exp(x[:d]), x[d : d + size].reshape(1, d, d), np.exp(x[-1:])
+
+    rates = np.bincount(types, minlength=d) / end
+    start = np.concatenate([np.log(0.3 * rates), np.full(size, 0.7 / d), np.log([rates.sum()])])
+    run = loop(numba, events, parameters, False)
+    compiled = inspect.getclosurevars(run).nonlocals["run"]  # the loop, for other parameters
+
+    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        mu, alpha, beta = arrays(x)
+        if d == 1:
+            found = compiled(times, end, mu[0], alpha[0, 0, 0], beta[0])
+        else:
+            found = compiled(times, types, end, mu, alpha[0], beta[0])
+        value, by_mu, by_alpha, by_beta = found
+        parts = [np.atleast_1d(by_mu) * mu, np.ravel(by_alpha), np.atleast_1d(by_beta) * beta]
+        return -value / len(times), -np.concatenate(parts) / len(times)
+
+    bounds = [(None, None)] * d + [(0, None)] * size + [(None, None)]
+    options = {"ftol": 1e-15, "gtol": 1e-9, "maxcor": 20, "maxiter": 2_000}
+
+    def fit() -> float:
+        found = optimize.minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        return -found.fun * len(times)
+
+    return fit
+
+
+@topic
+def hawkes_fit() -> Iterator[Case]:
+    for d in (1, 10):
+        events = hawkes_events(d, 100_000)
+        times = events[0] if d == 1 else [events[0][events[1] == i] for i in range(d)]
+        yield Case(
+            kernel="Hawkes fit",
+            workload=f"100,000 events of {d} type{'s' * (d > 1)}, one decay, one start",
+            peer="numba loop and SciPy L-BFGS-B",
+            ours=lambda times=times, end=events[3]: hawkes.fit(times, end, n_starts=1),
+            theirs=using("numba", lambda m, d=d, e=events: numba_fit(m, d, e)),
+            agree=lambda ours, theirs: math.isclose(ours.log_likelihood, theirs, rel_tol=1e-9),
+            target=0.33,
+        )
 
 
 def numba_ogata(numba: ModuleType, parameters: tuple, end: float, room: int):

@@ -24,8 +24,6 @@ __all__ = ["hawkes_likelihood", "hawkes_path", "hawkes_simulate"]
 
 Array = NDArray[np.float64]
 
-_LONGEST = 30.0  # lifetimes over which a sum of growing exponentials keeps its digits
-
 
 class _Model(NamedTuple):
     baseline: Array
@@ -79,32 +77,26 @@ def _history(times: Any, types: Any, marks: Any, d: int) -> _History:
 def _excitation(history: _History, decay: Array, d: int) -> tuple[Array, Array]:
     """R_mj just before each event, and the same sum with each term times its lag, (n, m, d).
 
-    A running sum of growing exponentials, ``exp(-b t_k) sum exp(b t_s)``, which begins anew before
-    the exponentials have grown too far.
+    From one event to the next, over a gap g with f = exp(-b g) and the event's own mark o, R
+    becomes f (R + o) and the lagged sum L becomes f (L + g (R + o)): maps whose products from the
+    first event on are taken for all events at once, over spans of 1, 2, 4 ... of them.
     """
-    n, terms = len(history.times), len(decay)
-    level, lagged = np.zeros((n, terms, d)), np.zeros((n, terms, d))
-    own = np.zeros((n, d))
-    own[np.arange(n), history.types] = history.marks
-    for m, b in enumerate(decay):
-        start, first = 0, history.times[0] if n else 0.0
-        carried, carried_lag = np.zeros(d), np.zeros(d)  # just before the first event of the block
-        while start < n:
-            end = int(np.searchsorted(history.times, first + _LONGEST / b, side="right"))
-            end = max(end, start + 1)
-            lag = (history.times[start:end] - first)[:, None]
-            grown = own[start:end] * np.exp(b * lag)
-            before = carried + np.cumsum(grown, axis=0) - grown
-            moment = -carried_lag + np.cumsum(grown * lag, axis=0) - grown * lag
-            level[start:end, m] = np.exp(-b * lag) * before
-            lagged[start:end, m] = np.exp(-b * lag) * (lag * before - moment)
-            if end < n:
-                gap = history.times[end] - history.times[end - 1]
-                fade, after = math.exp(-b * gap), level[end - 1, m] + own[end - 1]
-                carried = fade * after
-                carried_lag = fade * (lagged[end - 1, m] + gap * after)
-                first = history.times[end]
-            start = end
+    n = len(history.times)
+    own = np.zeros((n, 1, d))
+    own[np.arange(n), 0, history.types] = history.marks
+    gap = np.diff(history.times, prepend=history.times[:1])[:, None, None]
+    before = np.concatenate([np.zeros((min(n, 1), 1, d)), own[:-1]])
+    fade = np.exp(-decay[:, None] * gap)
+    drag = fade * gap
+    level, lagged = fade * before, drag * before
+    span = 1
+    while span < n and fade.any():
+        now, past = slice(span, None), slice(None, -span)
+        lagged[now] += drag[now] * level[past] + fade[now] * lagged[past]
+        level[now] += fade[now] * level[past]
+        drag[now] = drag[now] * fade[past] + fade[now] * drag[past]
+        fade[now] = fade[now] * fade[past]
+        span *= 2
     return level, lagged
 
 
