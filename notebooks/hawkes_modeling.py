@@ -621,9 +621,9 @@ plots.lines(
     x="window, seconds",
     y="mean branching ratio",
     caption=f"Branching ratio of {market} in windows of a length, averaged over "
-    "all windows, with two standard errors of the mean; the longest is all there is.",
-    alt=f"A curve from {by_window['branching'].iloc[0]:.2f} in the shortest windows "
-    f"to {by_window['branching'].iloc[-1]:.2f} in the whole.",
+    "all windows, with two standard errors of the mean; the longest is the whole.",
+    alt=f"A curve from {by_window['branching'].iloc[0]:.2f} in short windows to "
+    f"{by_window['branching'].iloc[-1]:.2f} in the whole.",
 )
 
 # %%

@@ -24,6 +24,8 @@ __all__ = ["hawkes_likelihood", "hawkes_path", "hawkes_simulate"]
 
 Array = NDArray[np.float64]
 
+_MOST_PATHS = 100_000_000
+
 
 class _Model(NamedTuple):
     baseline: Array
@@ -281,6 +283,8 @@ def hawkes_simulate(
     """
     key = philox.seed("seed", seed)
     paths = check.count("n_paths", n_paths, 1)
+    if paths > _MOST_PATHS:
+        raise ValueError(f"n_paths must be at most {_MOST_PATHS}, got {paths}")
     end = check.number("horizon", horizon)
     check.positive("horizon", end)
     model = _model(baseline, adjacency, decay)
@@ -294,7 +298,7 @@ def hawkes_simulate(
     if not isinstance(thinning, bool | np.bool_):
         raise TypeError(f"thinning must be a bool, got {type(thinning).__name__}")
     limit = check.count("most", most, 1)
-    step = _thin if thinning or len(model.decay) > 1 else _invert
+    step = _thin if thinning or len(model.decay) != 1 else _invert
     rows: list[tuple[float, int, float]] = []
     counts = np.zeros(paths, np.int64)
     for path in range(paths):
@@ -328,7 +332,7 @@ def _path(
         if kind < 0:
             kind = _choice(model.baseline + excess.sum(axis=0), u[2])
         mark = marks[min(int(u[3] * len(marks)), len(marks) - 1)]
-        if len(rows) == most:
+        if len(rows) == most or not np.isfinite(jump[:, :, kind] * mark + excess).all():
             raise ValueError(f"horizon must give at most {most} events in a path, got {end}")
         rows.append((time, kind, mark))
         excess += mark * jump[:, :, kind]

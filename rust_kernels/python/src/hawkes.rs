@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::arrays::{output, refused, vector, Input};
+use crate::market_making::integer;
 use crate::orderbook::{count, number};
 
 /// Adds the kernels to the module.
@@ -119,16 +120,6 @@ fn kind(value: &Bound<'_, PyAny>) -> String {
     name.map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }
 
-/// A seed, which a word holds.
-fn word(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let index = value.call_method0("__index__").map_err(|_| {
-        PyTypeError::new_err(format!("{name} must be an integer, got {}", kind(value)))
-    })?;
-    index.extract().map_err(|_| {
-        PyValueError::new_err(format!("{name} must be from 0 to 2**64 - 1, got {index}"))
-    })
-}
-
 /// Log-likelihood of the events on (0, horizon], and its gradient by all parameters, in O(n).
 ///
 /// Returns the value and its derivatives by baseline, adjacency and decay. Strided arrays are
@@ -215,7 +206,7 @@ fn hawkes_simulate<'py>(
     thinning: &Bound<'py, PyAny>,
     most: &Bound<'py, PyAny>,
 ) -> PyResult<Paths<'py>> {
-    let seed = word("seed", seed)?;
+    let seed = integer("seed", seed, "from 0 to 2**64 - 1")?;
     let n_paths = count("n_paths", n_paths, 1)?;
     let horizon = number("horizon", horizon)?;
     let parameters = Parameters::new(baseline, adjacency, decay)?;

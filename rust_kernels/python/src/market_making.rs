@@ -23,7 +23,7 @@ type Paths<'py> = (
 );
 
 /// An integer that an argument gives, of those that `T` holds.
-fn integer<'py, T: FromPyObjectOwned<'py>>(
+pub fn integer<'py, T: FromPyObjectOwned<'py>>(
     name: &str,
     value: &Bound<'py, PyAny>,
     range: &str,
