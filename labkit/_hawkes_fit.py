@@ -28,6 +28,7 @@ from labkit._hawkes_model import (
     events_of,
     horizon_of,
     pairs_layout,
+    power_law_slope,
     power_law_terms,
 )
 from labkit.reference import _checks as check
@@ -154,8 +155,7 @@ class PowerLaws(Form):
     def pull(self, theta: Array, baseline: Array, adjacency: Array, decay: Array) -> Array:
         _, branching, exponent, scale = self._split(theta)
         share, rate = power_law_terms(exponent, self.terms)
-        slope = share * (np.log(rate) - special.digamma(exponent))
-        slope[0] = -slope[1:].sum()  # the shares sum to 1
+        slope = power_law_slope(exponent, self.terms)
         by_share = np.einsum("mij,ij->m", adjacency, branching)
         return np.concatenate(
             [
@@ -183,7 +183,7 @@ def _form(d: int, scalar: bool, kernel: str, terms: int | None, decay: Any) -> F
     if kernel == "power law":
         if decay is not None:
             raise ValueError("decay must not be given with the kernel 'power law'")
-        return PowerLaws(d, scalar, 40 if terms is None else check.count("terms", terms, 2))
+        return PowerLaws(d, scalar, 40 if terms is None else check.count("terms", terms, 10))
     layout = {"exponential": "one", "pairs": "pairs", "sum": "sum"}[kernel]
     if decay is None:
         count = 2 if terms is None else check.count("terms", terms, 1)
@@ -207,8 +207,8 @@ class HawkesFit:
     Attributes
     ----------
     baseline, adjacency, decay
-        Estimates in the shapes of `log_likelihood`; `adjacency` is the branching matrix, with
-        several terms their sum is.
+        Estimates in the shapes of `log_likelihood`; `adjacency`, with several terms their sum, is
+        the branching matrix of events of mark 1.
     parameters : Series
         The free parameters by name.
     log_likelihood : float
@@ -243,7 +243,8 @@ class HawkesFit:
     def covariance(self) -> pd.DataFrame:
         """Inverse of the observed information, computed when it is first asked for.
 
-        NaN for a parameter at its bound of zero, which the others take as known, and for all where
+        NaN for a parameter at its bound of zero, which the others take as known, for a decay whose
+        adjacencies are all there, and for all where
         the information is not positive definite: in a short sample a slow decay and a large
         adjacency may not be told from a drifting baseline.
         """
@@ -257,14 +258,16 @@ class HawkesFit:
 
     @property
     def branching_ratio(self) -> float:
-        """Spectral radius of the branching matrix."""
-        return branching_ratio(self.adjacency)
+        """Spectral radius of the branching matrix: children of an event of the mean mark."""
+        return _ratio(self._problem, self.parameters.to_numpy())
 
     @property
     def branching_ratio_se(self) -> float:
-        """Its standard error by the delta method."""
-        slope = _ratio_slope(self._problem.form, self.parameters.to_numpy())
+        """Its standard error by the delta method; NaN where no adjacency is above zero."""
+        slope = _ratio_slope(self._problem, self.parameters.to_numpy())
         used = slope != 0
+        if not used.any():
+            return math.nan
         block = self.covariance.to_numpy()[np.ix_(used, used)]
         with np.errstate(invalid="ignore"):
             return float(np.sqrt(slope[used] @ block @ slope[used]))
@@ -324,6 +327,12 @@ class _Problem(NamedTuple):
     def n_events(self) -> int:
         return len(self.events.times)
 
+    @property
+    def mean_marks(self) -> Array:
+        """Of the events of each type."""
+        counts = np.bincount(self.events.types)
+        return np.bincount(self.events.types, self.events.marks) / counts
+
     def part(self, most: int) -> _Problem:
         """The first `most` events."""
         times, types, marks, single = self.events
@@ -376,11 +385,12 @@ def fit(
         `terms` exponentials for each pair with common decays; ``"power law"``: `power_law` with
         one exponent and scale.
     terms : int, optional
-        Exponentials: 2 for ``"sum"``, 40 for ``"power law"``.
+        Exponentials: 2 for ``"sum"``; 40 for ``"power law"``, which needs some 20 to be smooth and
+        takes no fewer than 10.
     decay : float, or array_like, shape (d, d) or (m,) as the kernel asks, optional
         Known decays, which are not estimated.
     marks : array_like, or a sequence of them, optional
-        As in `log_likelihood`.
+        As in `log_likelihood`. The branching ratio of the fit is that at their mean.
     method : str
         ``"likelihood"`` or ``"em"``; not for the power law.
     n_starts : int
@@ -574,23 +584,32 @@ def _covariance(problem: _Problem | _Binned, theta: Array) -> Array:
     information = -(second + second.T) / 2 * np.outer(scale, scale)
     if not np.isfinite(information).all():
         return result
-    values, vectors = np.linalg.eigh(information)
-    if values[0] > _FLAT * values[-1]:
+    # A decay that nothing fades by, for its adjacencies are zero, takes no part.
+    strength = np.abs(information).max(axis=1)
+    used = strength > _FLAT * strength.max(initial=0.0)
+    inside, scale = inside[used], scale[used]
+    values, vectors = np.linalg.eigh(information[np.ix_(used, used)])
+    if len(values) and values[0] > _FLAT * values[-1]:
         block = (vectors / values) @ vectors.T
         result[np.ix_(inside, inside)] = block * np.outer(scale, scale)
     return result
 
 
-def _ratio_slope(form: Form, theta: Array) -> Array:
+def _ratio(problem: _Problem | _Binned, theta: Array) -> float:
+    """Spectral radius of the branching matrix at the mean marks."""
+    matrix = problem.form.expand(theta).adjacency.sum(axis=0)
+    return branching_ratio(matrix * problem.mean_marks)
+
+
+def _ratio_slope(problem: _Problem | _Binned, theta: Array) -> Array:
     """Derivative of the spectral radius by the parameters; zero at the bound."""
     slope = np.zeros_like(theta)
-    for i in np.flatnonzero(~form.positive):
+    for i in np.flatnonzero(~problem.form.positive & (theta > _ZERO)):
         step = _STEP * theta[i]
-        if theta[i] > _ZERO:
-            shift = np.zeros_like(theta)
-            shift[i] = step
-            up, down = (form.expand(theta + s * shift).adjacency for s in (1, -1))
-            slope[i] = (branching_ratio(up) - branching_ratio(down)) / (2 * step)
+        shift = np.zeros_like(theta)
+        shift[i] = step
+        up, down = (_ratio(problem, theta + s * shift) for s in (1, -1))
+        slope[i] = (up - down) / (2 * step)
     return slope
 
 
@@ -601,6 +620,10 @@ class _Binned(NamedTuple):
     counts: Array  # (k, d)
     width: float
     form: Form
+
+    @property
+    def mean_marks(self) -> Array:
+        return np.ones(self.counts.shape[1])
 
     def part(self, most: int) -> _Binned:
         """The first `most` bins."""
@@ -764,7 +787,8 @@ def estimate_kernel(times: Times, horizon: float, *, width: float, bins: int) ->
     series = [several.of_type(i, several.times) for i in range(d)]
     for i, one in enumerate(series):
         if not len(one) or one[-1] > end:
-            raise ValueError(f"times of type {i} must have events, none after the horizon")
+            name = "times" if several.single else f"times[{i}]"
+            raise ValueError(f"{name} must have events, and none after the horizon")
     rates = np.array([len(one) for one in series]) / end
     edges = step * np.arange(count + 1)
     g = np.array(

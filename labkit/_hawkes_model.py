@@ -23,6 +23,8 @@ from labkit.reference import _checks as check
 Array = NDArray[np.float64]
 Times = ArrayLike | Sequence[ArrayLike]
 
+_EXACT = 2**53  # integers up to here are floats of their own
+
 TIES = "distinct, jitter and fit_binned are the ways to deal with them"
 
 
@@ -47,17 +49,25 @@ def _several(times: Any) -> bool:
         return times.dtype == object or times.ndim > 1
     if isinstance(times, pd.Series | pd.Index):
         return False
+    if isinstance(times, str) or not isinstance(times, Sequence):
+        kind = type(times).__name__
+        raise TypeError(f"times must be an array of numbers or a sequence of them, got {kind}")
     return len(times) > 0 and all(np.ndim(one) == 1 for one in times)
 
 
 def _series(name: str, times: Any) -> Array:
-    values = np.asarray(times)
+    try:
+        values = np.asarray(times)
+    except ValueError:
+        raise ValueError(f"{name} must have shape (n,), got rows of several lengths") from None
     if values.size == 0:
         return np.zeros(0)
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got {values.dtype}")
     if values.ndim != 1:
         raise ValueError(f"{name} must have shape (n,), got {values.shape}")
+    if values.dtype.kind in "iu" and np.abs(values).max() > _EXACT:
+        raise ValueError(f"{name} must be below 2**53 where they are integers: subtract an origin")
     result = values.astype(np.float64)
     for row in np.flatnonzero(~np.isfinite(result)):
         raise ValueError(f"{name}[{row}] must be finite, got {result[row]}")
@@ -92,6 +102,8 @@ def events_of(times: Times, d: int | None, marks: Any = None) -> Events:
             raise ValueError(f"times of the types {pair} must not be tied, as at {at}: {TIES}")
     weights = None
     if marks is not None:
+        if np.isscalar(marks):
+            raise TypeError(f"marks must have the shape of times, got {marks!r}")
         given = [marks] if single else list(marks)
         if len(given) != len(columns):
             raise ValueError(f"marks must be {len(columns)} series, as times, got {len(given)}")
@@ -113,7 +125,7 @@ def horizon_of(events: Events, horizon: Any) -> float:
     return end
 
 
-def distinct(times: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
+def distinct(times: ArrayLike) -> tuple[NDArray, NDArray[np.int64]]:
     """The distinct times of a series in order of time, and how many events each has.
 
     One answer to a clock that is coarser than the process: what happens within a tick of the clock
@@ -127,6 +139,7 @@ def distinct(times: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
     Returns
     -------
     times : ndarray, shape (k,)
+        Integers where integers were given, such as nanoseconds.
     counts : ndarray of int64, shape (k,)
 
     Raises
@@ -139,8 +152,10 @@ def distinct(times: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
     >>> distinct([0.5, 1.0, 1.0, 2.0])[1].tolist()
     [1, 2, 1]
     """
-    values = _series("times", times)
-    for row in np.flatnonzero(np.diff(values) < 0) + 1:
+    values = np.asarray(times)
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        values = _series("times", times)
+    for row in np.flatnonzero(values[1:] < values[:-1]) + 1:
         raise ValueError(f"times[{row}] must not be before the time in front of it: sort them")
     return np.unique(values, return_counts=True)
 
@@ -154,7 +169,8 @@ def jitter(times: Times, resolution: float, seed: int) -> Any:
     Parameters
     ----------
     times : array_like, shape (n,), or a sequence of them, one for each type
-        Stamps, taken to be rounded down.
+        Stamps, taken to be rounded down. Count them from an origin near the first: floats of the
+        size of seconds since 1970 are 2e-7 apart, and tie again.
     resolution : float
         Length of a tick of the clock.
     seed : int
@@ -276,8 +292,8 @@ def branching_ratio(adjacency: ArrayLike) -> float:
     0.5
     """
     alpha = validate.numbers("adjacency", adjacency)
-    if not np.isfinite(alpha).all():
-        raise ValueError("adjacency must be finite")
+    if not (alpha.size and np.isfinite(alpha).all() and (alpha >= 0).all()):
+        raise ValueError("adjacency must be finite and not negative, with at least one value")
     if alpha.ndim in (1, 3):
         alpha = alpha.sum(axis=0)
     if alpha.ndim == 0:
@@ -311,7 +327,7 @@ def power_law(branching: ArrayLike, exponent: float, scale: float, *, terms: int
     scale : float
         c, the lag from which it falls like a power.
     terms : int
-        At least 2.
+        At least 10; below some 20 the kernel is not smooth.
 
     Returns
     -------
@@ -332,22 +348,38 @@ def power_law(branching: ArrayLike, exponent: float, scale: float, *, terms: int
     """
     n = validate.numbers("branching", branching)
     share, rate = power_law_terms(
-        validate.positive("exponent", exponent), check.count("terms", terms, 2)
+        validate.positive("exponent", exponent), check.count("terms", terms, 10)
     )
     c = validate.positive("scale", scale)
     return PowerLaw(share.reshape(-1, *(1,) * n.ndim) * n, rate / c)
 
 
-def power_law_terms(exponent: float, terms: int) -> tuple[Array, Array]:
-    """Shares of the exponentials, which sum to 1, and their decays at scale 1."""
+def _power_law_shares(exponent: float, terms: int) -> tuple[Array, Array]:
+    """Shares by the trapezoidal rule as they come, and the decays at scale 1."""
     # Below 1e-9 a rate matters to lags above 1e5 scales only, above 45 to none.
     nodes = np.linspace(np.log(1e-9), np.log(45.0), terms)
     rate = np.exp(nodes)
     step = nodes[1] - nodes[0]
-    share = step * np.exp(exponent * nodes - rate - special.gammaln(exponent))
-    share /= max(share.sum(), 1.0)
+    return step * np.exp(exponent * nodes - rate - special.gammaln(exponent)), rate
+
+
+def power_law_terms(exponent: float, terms: int) -> tuple[Array, Array]:
+    """Shares of the exponentials, which sum to 1, and their decays at scale 1."""
+    raw, rate = _power_law_shares(exponent, terms)
+    share = raw / max(raw.sum(), 1.0)
     share[0] += max(1 - share.sum(), 0.0)  # what is slower still
     return share, rate
+
+
+def power_law_slope(exponent: float, terms: int) -> Array:
+    """Derivatives of the shares by the exponent."""
+    raw, rate = _power_law_shares(exponent, terms)
+    slope = raw * (np.log(rate) - special.digamma(exponent))
+    total = raw.sum()
+    if total > 1:
+        return (slope - raw / total * slope.sum()) / total
+    slope[0] -= slope.sum()
+    return slope
 
 
 # Likelihood, intensity, residuals
@@ -508,7 +540,7 @@ class Residuals:
         `ljung_box_pvalue`: correlations of the residuals at the first `lags` lags;
         `dispersion_pvalue`: variance against 1 (Engle & Russell, Econometrica 66 (1998)). With
         estimated parameters the p-values are only approximate: the fit has seen the data, so that
-        those of `ks` are too large. NaN with fewer than 20 residuals.
+        those of `ks` and of the dispersion are too large. NaN with fewer than 20 residuals.
         """
         rows = []
         for values in self.by_type:
@@ -532,6 +564,9 @@ class Residuals:
 
     def quantiles(self, points: int = 200, kind: int = 0) -> pd.Series:
         """Quantiles of one type's residuals by those of the exponential law, for a QQ figure."""
+        if not 0 <= check.count("kind", kind, 0) < len(self.by_type):
+            raise ValueError(f"kind must be below {len(self.by_type)}, got {kind}")
+        points = check.count("points", points, 1)
         values = self.by_type[kind]
         if not len(values):
             return pd.Series(dtype=np.float64)
@@ -704,8 +739,8 @@ def stationary_rate(baseline: ArrayLike, adjacency: ArrayLike) -> Any:
     matrix = np.atleast_2d(alpha)
     if mu.ndim != 1 or matrix.shape != (len(mu), len(mu)):
         raise ValueError(f"adjacency must have {len(mu)} rows and columns, got {alpha.shape}")
-    if (mu < 0).any() or (matrix < 0).any():
-        raise ValueError("baseline and adjacency must not be negative")
+    if not (np.isfinite(mu).all() and (mu >= 0).all()):
+        raise ValueError("baseline must be finite and not negative")
     _subcritical(matrix)
     rate = np.linalg.solve(np.eye(len(mu)) - matrix, mu)
     return float(rate[0]) if np.ndim(baseline) == 0 else rate
@@ -751,7 +786,7 @@ def mean_count(baseline: ArrayLike, adjacency: ArrayLike, decay: ArrayLike, hori
     Raises
     ------
     TypeError, ValueError
-        As `log_likelihood`.
+        As `log_likelihood`; the mean count is beyond the range of floats.
 
     Examples
     --------
@@ -766,7 +801,10 @@ def mean_count(baseline: ArrayLike, adjacency: ArrayLike, decay: ArrayLike, hori
     system = np.zeros((n + 1 + d, n + 1 + d))
     system[:n, :n], system[:n, n] = drift, jump @ model.baseline
     system[n + 1 :, :n], system[n + 1 :, n] = read, model.baseline
-    counts = scipy.linalg.expm(system * end)[n + 1 :, n]
+    with np.errstate(all="ignore"):
+        counts = scipy.linalg.expm(system * end)[n + 1 :, n]
+    if not np.isfinite(counts).all():
+        raise ValueError(f"horizon must leave the mean count in the range of floats, got {end}")
     return float(counts[0]) if model.scalar else counts
 
 
