@@ -961,8 +961,7 @@ record(
 # coverage of 95 % has a standard error of {glue:text}`coverage_se:.1f` points.
 
 # %%
-LENGTHS, RATIOS = [300.0, 1_000.0, 3_000.0], [0.2, 0.5, 0.8]
-cells = []
+LENGTHS, RATIOS, cells = [300.0, 1_000.0, 3_000.0], [0.2, 0.5, 0.8], []
 for ratio in RATIOS:
     for length in LENGTHS:
         samples = hawkes.simulate(
@@ -997,7 +996,7 @@ record(
     explosive=sweep.loc[sweep["length"] == LENGTHS[0], "at least 1, %"].mean(),
 )
 
-# %% tags=["keep_output", "nbval-check-output"]
+# %%
 sweep.set_index(["branching", "length"]).round(3)
 
 # %%
