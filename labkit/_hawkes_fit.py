@@ -6,6 +6,7 @@ The public names are those of `labkit.hawkes`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,23 +50,24 @@ _STARTS = {"branching": (0.3, 0.7), "decay": (0.1, 1.0, 10.0, 100.0, 1000.0)}
 # Forms: a vector of free parameters, and what the kernels make of it
 
 
-class Form:
+class Form(ABC):
     """A family of models: named parameters in one vector and their kernel arrays."""
 
     names: list[str]
     positive: NDArray[np.bool_]  # estimated by their logarithm
     scalar: bool
 
+    @abstractmethod
     def expand(self, theta: Array) -> Parameters:
-        raise NotImplementedError
+        """The kernel arrays of a vector."""
 
+    @abstractmethod
     def pull(self, theta: Array, baseline: Array, adjacency: Array, decay: Array) -> Array:
         """Derivatives by the vector, from those by the kernel arrays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, rate: Array, branching: float, speed: float) -> Array:
         """A vector with this branching ratio, this rate of events, and decays around `speed`."""
-        raise NotImplementedError
 
     def bounds(self, theta: Array, rate: Array) -> tuple[Array, Array]:
         """Least and largest vector in a search from `theta`; very wide where nothing forbids."""
