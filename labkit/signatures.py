@@ -278,7 +278,7 @@ def signature(paths: ArrayLike | pd.DataFrame, depth: int, *, prefixes: bool = F
     depth : int
         Longest word, at least 1.
     prefixes : bool
-        Whether the signature of every initial segment is wanted, that of one point (the unit) first.
+        Whether the signatures of all initial segments are wanted, that of one point first.
 
     Returns
     -------

@@ -26,6 +26,7 @@ from labkit.reference.orderbook import (
     walk_levels,
 )
 from labkit.reference.ou import ou_fit
+from labkit.reference.signatures import signature, signature_gradient, signature_kernel
 
 __all__ = [
     "MatchingEngine",
@@ -52,6 +53,9 @@ __all__ = [
     "return_moments",
     "route_outcome",
     "run_bars",
+    "signature",
+    "signature_gradient",
+    "signature_kernel",
     "simulate_market_making",
     "sort_levels",
     "swap_subset",
