@@ -27,16 +27,25 @@ from labkit.reference.orderbook import (
 )
 from labkit.reference.ou import ou_fit
 from labkit.reference.signatures import signature, signature_gradient, signature_kernel
+from labkit.reference.stopping import (
+    apply_policy,
+    backward_regression,
+    fractional_brownian_motion,
+    regression,
+)
 
 __all__ = [
     "MatchingEngine",
     "ReplayEngine",
+    "apply_policy",
+    "backward_regression",
     "bars_summary",
     "best_cycle",
     "best_quotes",
     "best_subset",
     "drawdown",
     "find_cycle",
+    "fractional_brownian_motion",
     "greedy_path",
     "hawkes_likelihood",
     "hawkes_path",
@@ -48,6 +57,7 @@ __all__ = [
     "ou_fit",
     "parse_orderbook",
     "rebuild_books",
+    "regression",
     "replay",
     "return_drawdown",
     "return_moments",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["blocks", "exponential", "raw", "seed", "uniform"]
+__all__ = ["blocks", "exponential", "normal", "raw", "seed", "uniform"]
 
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
@@ -97,3 +97,17 @@ def exponential(words: ArrayLike) -> NDArray[np.float64]:
     """The exponential numbers of mean 1 that words stand for, by inversion: ``-log1p(-u)``."""
     # Not np.log1p, whose last bit may differ from that of the C library that the Rust module calls.
     return -np.vectorize(math.log1p, otypes=[np.float64])(-uniform(words))
+
+
+def normal(words: ArrayLike) -> NDArray[np.float64]:
+    """The independent normal numbers that pairs of words stand for, shape (..., n), n even.
+
+    Words with the uniform numbers u and v make ``r cos(2 pi v)`` and ``r sin(2 pi v)`` with
+    ``r = sqrt(-2 log(1 - u))``: Box & Muller, Annals of Mathematical Statistics 29 (1958) 610-611.
+    """
+    numbers = uniform(words)
+    radius = np.sqrt(-2 * np.log(1 - numbers[..., ::2]))
+    angle = 2 * np.pi * numbers[..., 1::2]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(
+        numbers.shape
+    )
