@@ -112,11 +112,7 @@ pub fn size(d: usize, depth: usize, rows: usize) -> Result<usize, Error> {
 /// Signatures, (b, size), or with `prefixes` of all initial segments, (b, n, size).
 ///
 /// The result is the same for any number of threads.
-pub fn signature<T: Real>(
-    paths: &Paths<T>,
-    depth: usize,
-    prefixes: bool,
-) -> Result<Vec<T>, Error> {
+pub fn signature<T: Real>(paths: &Paths<T>, depth: usize, prefixes: bool) -> Result<Vec<T>, Error> {
     let &Paths { b, n, d, .. } = paths;
     let size = size(d, depth, b.max(1) * if prefixes { n } else { 1 })?;
     if prefixes {
@@ -288,7 +284,13 @@ pub fn signature_gradient<T: Real>(
         for piece in (1..pieces).rev() {
             let (before, after) = pulled.split_at_mut(piece * size);
             let before = &mut before[(piece - 1) * size..];
-            algebra::pull(before, &after[..size], &own[piece * size..][..size], d, depth);
+            algebra::pull(
+                before,
+                &after[..size],
+                &own[piece * size..][..size],
+                d,
+                depth,
+            );
         }
         for piece in 1..pieces {
             let (before, after) = own.split_at_mut(piece * size);
@@ -351,7 +353,9 @@ pub fn signature_gram<T: Real>(
     if let Some(right) = right {
         let c = right.b;
         let mut found = vec![T::ZERO; b * c];
-        kernels(&mut found, left, right, refinement, |pair| (pair / c, pair % c));
+        kernels(&mut found, left, right, refinement, |pair| {
+            (pair / c, pair % c)
+        });
         return Ok(found);
     }
     let mut half = vec![T::ZERO; b * (b + 1) / 2];
@@ -396,8 +400,7 @@ fn kernels<T: Real>(
     let cells = ((left.n - 1) << refinement).saturating_mul((right.n - 1) << refinement);
     let work = cells.saturating_mul(found.len());
     in_parallel(found, width, work, |group, out| {
-        let pairs: Vec<(usize, usize)> =
-            (group * width..).take(out.len()).map(&pair).collect();
+        let pairs: Vec<(usize, usize)> = (group * width..).take(out.len()).map(&pair).collect();
         pulp::Arch::new().dispatch(Kernel {
             left: *left,
             right: *right,

@@ -49,7 +49,9 @@ fn paths<'a, T: Real + Element>(
     input: &'a Input<'_, T, Ix3>,
 ) -> PyResult<Paths<'a, T>> {
     let &[b, n, d] = input.shape() else {
-        return Err(PyValueError::new_err(format!("{name} must have shape (b, n, d)")));
+        return Err(PyValueError::new_err(format!(
+            "{name} must have shape (b, n, d)"
+        )));
     };
     Paths::new(name, input.slice()?, [b, n, d]).map_err(refused)
 }
@@ -63,7 +65,11 @@ fn table<'py, T: Element>(
 ) -> PyResult<Input<'py, T, Ix2>> {
     let input = Input::new(name, value, words)?;
     let got = input.shape();
-    if shape.iter().zip(got).any(|(want, got)| want.is_some_and(|want| want != *got)) {
+    if shape
+        .iter()
+        .zip(got)
+        .any(|(want, got)| want.is_some_and(|want| want != *got))
+    {
         return Err(PyValueError::new_err(format!(
             "{name} must have shape {words}, got ({}, {})",
             got[0], got[1]
@@ -204,7 +210,10 @@ fn gram_of<'py, T: Real + Element>(
     let first = paths("left", &first)?;
     let second = (!right.is_none()).then(|| batch::<T>("right", right));
     let second = second.transpose()?;
-    let second = second.as_ref().map(|input| paths("right", input)).transpose()?;
+    let second = second
+        .as_ref()
+        .map(|input| paths("right", input))
+        .transpose()?;
     if let Some(second) = second.filter(|second| second.dim() != first.dim()) {
         return Err(PyValueError::new_err(format!(
             "right must have shape (c, m, {}), got ({}, {}, {})",

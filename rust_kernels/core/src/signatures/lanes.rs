@@ -96,8 +96,24 @@ macro_rules! real {
     };
 }
 
-real!(f64, f64s, splat_f64s, add_f64s, mul_f64s, mul_add_e_f64s, negate_mul_add_e_f64s);
-real!(f32, f32s, splat_f32s, add_f32s, mul_f32s, mul_add_e_f32s, negate_mul_add_e_f32s);
+real!(
+    f64,
+    f64s,
+    splat_f64s,
+    add_f64s,
+    mul_f64s,
+    mul_add_e_f64s,
+    negate_mul_add_e_f64s
+);
+real!(
+    f32,
+    f32s,
+    splat_f32s,
+    add_f32s,
+    mul_f32s,
+    mul_add_e_f32s,
+    negate_mul_add_e_f32s
+);
 
 /// Lanes of this machine's vectors.
 pub fn lanes<T: Real>() -> usize {
