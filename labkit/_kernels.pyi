@@ -1,4 +1,4 @@
-from typing import Self, SupportsFloat, SupportsIndex, final
+from typing import Self, SupportsFloat, SupportsIndex, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,12 @@ __all__ = [
     "return_moments",
     "route_outcome",
     "run_bars",
+    "signature",
+    "signature_extend",
+    "signature_gradient",
+    "signature_gram",
+    "signature_kernel",
+    "signature_logarithm",
     "simulate_market_making",
     "sort_levels",
     "swap_subset",
@@ -36,6 +42,8 @@ __all__ = [
     "walk_levels",
     "zero_intelligence_flow",
 ]
+
+_Real = TypeVar("_Real", np.float64, np.float32)
 
 __version__: str
 
@@ -311,3 +319,19 @@ def hawkes_simulate(
     thinning: bool,
     most: SupportsIndex,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...
+def signature(paths: NDArray[_Real], depth: SupportsIndex, prefixes: bool) -> NDArray[_Real]: ...
+def signature_extend(
+    signatures: NDArray[_Real], increments: NDArray[_Real], depth: SupportsIndex
+) -> NDArray[_Real]: ...
+def signature_gradient(
+    paths: NDArray[_Real], depth: SupportsIndex, weights: NDArray[_Real]
+) -> NDArray[_Real]: ...
+def signature_gram(
+    left: NDArray[_Real], right: NDArray[_Real] | None, refinement: SupportsIndex
+) -> NDArray[_Real]: ...
+def signature_kernel(
+    left: NDArray[_Real], right: NDArray[_Real], refinement: SupportsIndex
+) -> NDArray[_Real]: ...
+def signature_logarithm(
+    signatures: NDArray[_Real], dim: SupportsIndex, depth: SupportsIndex
+) -> NDArray[_Real]: ...

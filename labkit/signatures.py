@@ -6,10 +6,12 @@ the empty word first (its coordinate is 1), then by length and in lexicographic 
 them. The coordinate of a word is the iterated integral of its letters in that order (Chen 1957;
 Lyons 1998).
 
-- of paths: `signature`, `log_signature`, `signature_gradient`, `signature_kernel`, `gram`;
+- of paths: `signature`, `log_signature`, `extend`, `signature_gradient`, `signature_kernel`, `gram`;
 - the algebra: `words`, `lyndon_words`, `product` (Chen's identity: of two pieces in a row),
   `inverse` (of the path run backwards), `exponential`, `logarithm`, `shuffle`;
 - what is done to a path first: `with_time`, `with_basepoint`, `lead_lag`.
+
+Arrays of float32 are worked on in float32, all others in float64.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from labkit.reference import signatures as reference
 
 __all__ = [
     "exponential",
+    "extend",
     "gram",
     "inverse",
     "lead_lag",
@@ -48,7 +51,7 @@ __all__ = [
     "words",
 ]
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]  # float64 or float32
 Word = tuple[int, ...]
 
 
@@ -127,9 +130,15 @@ def shuffle(first: Sequence[int], second: Sequence[int]) -> Counter[Word]:
 # The tensor algebra
 
 
+def _numbers(name: str, value: ArrayLike) -> Array:
+    """An array of float32 as it is, of other numbers as float64."""
+    values = np.asarray(value)
+    return values if values.dtype == np.float32 else validate.numbers(name, values)
+
+
 def _flat(name: str, value: ArrayLike, dim: int, depth: int) -> Array:
-    values = validate.numbers(name, value)
-    expected = size(dim, depth)
+    values = _numbers(name, value)
+    expected = size(dim, check.count("depth", depth, 1))
     if values.ndim < 1 or values.shape[-1] != expected:
         raise ValueError(f"{name} must have {expected} coordinates, got the shape {values.shape}")
     if not np.isfinite(values).all():
@@ -161,28 +170,19 @@ def product(first: ArrayLike, second: ArrayLike, *, dim: int, depth: int) -> Arr
     >>> product(ahead, back, dim=1, depth=2).tolist()
     [1.0, 0.0, 0.0]
     """
-    return _product(
-        _flat("first", first, dim, depth), _flat("second", second, dim, depth), dim, depth
+    left, right = np.broadcast_arrays(
+        _flat("first", first, dim, depth), _flat("second", second, dim, depth)
     )
-
-
-def _product(first: Array, second: Array, d: int, depth: int) -> Array:
-    shape = np.broadcast_shapes(first.shape, second.shape)
-    left = reference._levels(np.broadcast_to(first, shape), d, depth)
-    right = reference._levels(np.broadcast_to(second, shape), d, depth)
-    levels = [
-        sum(reference._outer(left[j], right[k - j]) for j in range(k + 1)) for k in range(depth + 1)
-    ]
-    return np.concatenate(levels, axis=-1)
+    return reference.multiply(left, right, dim, depth)
 
 
 def _series(x: Array, d: int, depth: int, coefficients: Sequence[float]) -> Array:
     """``c_0 + c_1 x + c_2 x x + ...`` for an x without constant term, by Horner's scheme."""
     one = np.zeros_like(x)
     one[..., 0] = 1.0
-    total = coefficients[depth] * one
+    total = x.dtype.type(coefficients[depth]) * one
     for c in reversed(coefficients[:depth]):
-        total = _product(x, total, d, depth) + c * one
+        total = reference.multiply(x, total, d, depth) + x.dtype.type(c) * one
     return total
 
 
@@ -227,11 +227,11 @@ def logarithm(element: ArrayLike, *, dim: int, depth: int) -> Array:
     >>> logarithm([1.0, 2.0, 2.0], dim=1, depth=2).tolist()
     [0.0, 2.0, 0.0]
     """
-    values = _flat("element", element, dim, depth).copy()
+    values = _flat("element", element, dim, depth)
     if (values[..., 0] != 1).any():
         raise ValueError("element must have the constant term 1")
-    values[..., 0] = 0.0
-    return _series(values, dim, depth, [0.0, *((-1) ** (k + 1) / k for k in range(1, depth + 1))])
+    found = kernels.signature_logarithm(values.reshape(-1, values.shape[-1]), dim, depth)
+    return found.reshape(values.shape)
 
 
 def exponential(element: ArrayLike, *, dim: int, depth: int) -> Array:
@@ -262,7 +262,7 @@ def exponential(element: ArrayLike, *, dim: int, depth: int) -> Array:
 def _batch(name: str, value: ArrayLike) -> tuple[Array, bool]:
     """Paths (b, n, d), and whether one path was given."""
     values = value.to_numpy() if isinstance(value, pd.DataFrame) else value
-    points = validate.numbers(name, values)
+    points = _numbers(name, values)
     if points.ndim not in (2, 3):
         raise ValueError(f"{name} must have shape (n, d) or (b, n, d), got {points.shape}")
     return np.ascontiguousarray(points if points.ndim == 3 else points[None]), points.ndim == 2
@@ -300,6 +300,54 @@ def signature(paths: ArrayLike | pd.DataFrame, depth: int, *, prefixes: bool = F
     return found[0] if single else found
 
 
+def extend(element: ArrayLike, increment: ArrayLike, *, depth: int) -> Array:
+    """Signatures of paths that go on in a straight line: the stream, one point at a time.
+
+    By Chen's identity ``S exp(x)``, at the cost of one step of `signature`, however long the path
+    was, and with its state alone in memory.
+
+    Parameters
+    ----------
+    element : array_like, shape (..., size)
+        Signatures so far; that of one point is 1, 0, 0, ...
+    increment : array_like, shape (..., d)
+        New point less last point; the leading shapes broadcast.
+    depth : int
+
+    Returns
+    -------
+    ndarray, shape (..., size)
+
+    Raises
+    ------
+    TypeError, ValueError
+        The numbers of coordinates are not those of d and `depth`, a number is not finite, or the
+        shapes do not broadcast.
+
+    Examples
+    --------
+    >>> extend(signature([[1, 1], [3, 4]], 2), [2, -2], depth=2).tolist()
+    [1.0, 4.0, 1.0, 8.0, -3.0, 7.0, 0.5]
+    """
+    steps = _numbers("increment", increment)
+    if steps.ndim < 1 or not steps.shape[-1]:
+        raise ValueError(f"increment must have shape (..., d), got {steps.shape}")
+    if not np.isfinite(steps).all():
+        raise ValueError("increment must be finite")
+    before, steps = _alike(_flat("element", element, steps.shape[-1], depth), steps)
+    try:
+        shape = np.broadcast_shapes(before.shape[:-1], steps.shape[:-1])
+    except ValueError:
+        raise ValueError(
+            f"increment must have a shape that broadcasts with {before.shape}, got {steps.shape}"
+        ) from None
+    rows = [
+        np.broadcast_to(values, (*shape, values.shape[-1])).reshape(-1, values.shape[-1])
+        for values in (before, steps)
+    ]
+    return kernels.signature_extend(*rows, depth).reshape(*shape, before.shape[-1])
+
+
 def log_signature(paths: ArrayLike | pd.DataFrame, depth: int, *, basis: str = "lyndon") -> Array:
     """Logarithms of signatures: the same information without its redundancy.
 
@@ -331,13 +379,11 @@ def log_signature(paths: ArrayLike | pd.DataFrame, depth: int, *, basis: str = "
         raise ValueError(f"basis must be 'lyndon', 'words' or 'expanded', got {basis!r}")
     points, single = _batch("paths", paths)
     d = points.shape[2]
-    expanded = logarithm(kernels.signature(points, depth, False), dim=d, depth=depth)
-    found = expanded
+    found = kernels.signature_logarithm(kernels.signature(points, depth, False), d, depth)
     if basis != "expanded":
-        places = _places(d, depth)
-        found = expanded[:, places]
-        if basis == "lyndon":
-            found = np.linalg.solve(_brackets(d, depth), found.T).T
+        found = found[:, _places(d, depth)]
+    if basis == "lyndon":
+        found = found @ _from_words(d, depth, found.dtype.type)
     return found[0] if single else found
 
 
@@ -349,11 +395,12 @@ def _places(d: int, depth: int) -> NDArray[np.intp]:
 
 
 @cache
-def _brackets(d: int, depth: int) -> Array:
-    """[i, j]: coefficient of the i-th Lyndon word in the bracket of the j-th; unit triangular.
+def _from_words(d: int, depth: int, dtype: type) -> Array:
+    """What takes rows of coefficients of the Lyndon words to coordinates by their brackets.
 
-    The bracket of a Lyndon word w = uv, v its longest proper end that is a Lyndon word, is
-    ``[bracket(u), bracket(v)]``.
+    The coefficient of the i-th Lyndon word in the bracket of the j-th makes a unit triangular
+    matrix of integers, and so is its inverse. The bracket of a Lyndon word w = uv, v its longest
+    proper end that is a Lyndon word, is ``[bracket(u), bracket(v)]``.
     """
     basis = lyndon_words(d, depth)
     known = set(basis)
@@ -370,7 +417,7 @@ def _brackets(d: int, depth: int) -> Array:
             bracket[v + u] -= a * b
         brackets[word] = bracket
     table = [[brackets[word].get(other, 0) for word in basis] for other in basis]
-    return np.array(table, dtype=np.float64)
+    return np.linalg.inv(np.array(table, dtype=np.float64)).round().T.astype(dtype)
 
 
 def signature_gradient(paths: ArrayLike | pd.DataFrame, depth: int, weights: ArrayLike) -> Array:
@@ -403,7 +450,7 @@ def signature_gradient(paths: ArrayLike | pd.DataFrame, depth: int, weights: Arr
         raise ValueError(
             f"weights must have shape (size,) or ({len(points)}, size), got {given.shape}"
         )
-    spread = np.broadcast_to(given, (len(points), given.shape[-1]))
+    spread = np.broadcast_to(given.astype(points.dtype), (len(points), given.shape[-1]))
     found = kernels.signature_gradient(points, depth, np.ascontiguousarray(spread))
     return found[0] if single else found
 
@@ -437,7 +484,7 @@ def signature_kernel(
     second, other = _batch("right", right)
     if single != other:
         raise ValueError("right must be one path where left is one, and a batch where left is")
-    found = kernels.signature_kernel(first, second, refinement)
+    found = kernels.signature_kernel(*_alike(first, second), refinement)
     return float(found[0]) if single else found
 
 
@@ -465,20 +512,18 @@ def gram(left: ArrayLike, right: ArrayLike | None = None, *, refinement: int = 0
     [[1.0, 1.0], [1.0, 2.25]]
     """
     first, single = _batch("left", left)
-    second, other = (first, single) if right is None else _batch("right", right)
+    second, other = (None, False) if right is None else _batch("right", right)
     if single or other:
         raise ValueError("left and right must have shape (b, n, d)")
-    b, c = len(first), len(second)
-    if right is None:
-        i, j = np.tril_indices(b)
-    else:
-        i, j = np.divmod(np.arange(b * c), max(c, 1))
-    values = kernels.signature_kernel(first[i], second[j], refinement)
-    table = np.empty((b, c))
-    table[i, j] = values
-    if right is None:
-        table[j, i] = values
-    return table
+    if second is not None:
+        first, second = _alike(first, second)
+    return kernels.signature_gram(first, second, refinement)
+
+
+def _alike(*arrays: Array) -> list[Array]:
+    """Arrays of one precision, the higher one."""
+    dtype = np.result_type(*arrays)
+    return [values.astype(dtype, copy=False) for values in arrays]
 
 
 # What is done to a path first
@@ -518,7 +563,7 @@ def with_time(paths: ArrayLike | pd.DataFrame, times: ArrayLike | None = None) -
         clock = validate.array("times", times, (n,))
         if (np.diff(clock) <= 0).any():
             raise ValueError("times must be strictly increasing")
-    column = np.broadcast_to(clock[None, :, None], (*points.shape[:2], 1))
+    column = np.broadcast_to(clock[None, :, None], (*points.shape[:2], 1)).astype(points.dtype)
     found = np.concatenate([column, points], axis=2)
     return found[0] if single else found
 
@@ -534,7 +579,7 @@ def with_basepoint(paths: ArrayLike | pd.DataFrame, point: ArrayLike | None = No
     points, single = _batch("paths", paths)
     d = points.shape[2]
     start = np.zeros(d) if point is None else validate.array("point", point, (d,))
-    first = np.broadcast_to(start, (len(points), 1, d))
+    first = np.broadcast_to(start.astype(points.dtype), (len(points), 1, d))
     found = np.concatenate([first, points], axis=1)
     return found[0] if single else found
 

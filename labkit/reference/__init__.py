@@ -26,7 +26,14 @@ from labkit.reference.orderbook import (
     walk_levels,
 )
 from labkit.reference.ou import ou_fit
-from labkit.reference.signatures import signature, signature_gradient, signature_kernel
+from labkit.reference.signatures import (
+    signature,
+    signature_extend,
+    signature_gradient,
+    signature_gram,
+    signature_kernel,
+    signature_logarithm,
+)
 from labkit.reference.stopping import (
     apply_policy,
     backward_regression,
@@ -64,8 +71,11 @@ __all__ = [
     "route_outcome",
     "run_bars",
     "signature",
+    "signature_extend",
     "signature_gradient",
+    "signature_gram",
     "signature_kernel",
+    "signature_logarithm",
     "simulate_market_making",
     "sort_levels",
     "swap_subset",

@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod orderbook;
 pub mod ou;
 pub mod philox;
+pub mod signatures;
 
 pub use error::Error;
