@@ -460,11 +460,16 @@ class SignaturePolicy:
         -------
         StoppingBounds
         """
-        points, gains = self._given(paths, rewards)
+        return self._bounds(paths, rewards, innovations, "")
+
+    def _bounds(
+        self, paths: ArrayLike, rewards: ArrayLike, innovations: ArrayLike | None, prefix: str
+    ) -> StoppingBounds:
+        points, gains = self._given(paths, rewards, prefix)
         noise = None
         if innovations is not None:
             shape = (len(points), len(self.times) - 1, self.martingale.shape[1])
-            noise = validate.array("innovations", innovations, shape)
+            noise = validate.array(f"{prefix}innovations", innovations, shape)
         stops, martingale = self._walk(points, gains, noise)
         rows = np.arange(len(gains))
         taken = gains[rows, stops]
@@ -480,16 +485,21 @@ class SignaturePolicy:
             self,
         )
 
-    def _given(self, paths: ArrayLike, rewards: ArrayLike) -> tuple[Array, Array]:
-        points = _timed(paths, self.times)
-        dim = points.shape[2]
+    def _given(self, paths: ArrayLike, rewards: ArrayLike, prefix: str = "") -> tuple[Array, Array]:
+        shape = np.shape(paths)
+        dim = shape[2] if len(shape) == 3 else 1
         size = self.continuation.shape[1] - self.observed
-        if points.shape[1] != len(self.times) or signatures.size(dim, self.depth) != size:
+        if (
+            len(shape) not in (2, 3)
+            or shape[1] != len(self.times)
+            or signatures.size(dim + 1, self.depth) != size
+        ):
             raise ValueError(
-                f"paths must have {len(self.times)} points in the dimensions of the policy, "
-                f"got the shape {np.shape(paths)}"
+                f"{prefix}paths must have {len(self.times)} points in the dimensions of the "
+                f"policy, got the shape {shape}"
             )
-        return points, validate.array("rewards", rewards, (len(points), len(self.dates)))
+        points = _timed(paths, self.times, f"{prefix}paths")
+        return points, validate.array(f"{prefix}rewards", rewards, (len(points), len(self.dates)))
 
     def _walk(self, points: Array, gains: Array, noise: Array | None) -> tuple[Integers, Array]:
         """Stops, and the martingale at each date, going forward in time."""
@@ -720,7 +730,7 @@ def signature_stopping(
         dates=dates,
         observed=observed,
     )
-    return policy.bounds(fresh_paths, fresh_rewards, fresh_innovations)
+    return policy._bounds(fresh_paths, fresh_rewards, fresh_innovations, "fresh_")
 
 
 # References with one state
