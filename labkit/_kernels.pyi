@@ -311,3 +311,22 @@ def hawkes_simulate(
     thinning: bool,
     most: SupportsIndex,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...
+def fractional_brownian_motion(
+    n_paths: SupportsIndex,
+    n_steps: SupportsIndex,
+    hurst: SupportsFloat,
+    seed: SupportsIndex,
+    method: str,
+) -> NDArray[np.float64]: ...
+def regression(
+    features: NDArray[np.float64], targets: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+def backward_regression(
+    features: NDArray[np.float64], rewards: NDArray[np.float64], positive: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def apply_policy(
+    features: NDArray[np.float64],
+    rewards: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    positive: bool,
+) -> NDArray[np.int64]: ...

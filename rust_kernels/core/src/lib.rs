@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod orderbook;
 pub mod ou;
 pub mod philox;
+pub mod stopping;
 
 pub use error::Error;

@@ -15,6 +15,7 @@ mod meanrev;
 mod metrics;
 mod orderbook;
 mod ou;
+mod stopping;
 
 #[pymodule]
 fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -27,5 +28,6 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     meanrev::register(m)?;
     backtest::register(m)?;
     metrics::register(m)?;
-    ou::register(m)
+    ou::register(m)?;
+    stopping::register(m)
 }
