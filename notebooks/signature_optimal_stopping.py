@@ -12,6 +12,7 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
+# ---
 
 # %% [markdown]
 # # Signatures and optimal stopping: what is knowing the whole path worth?
@@ -128,7 +129,7 @@ POWERS = 3  # of the present value, in the rule that sees nothing else
 
 
 def markov_at(index, bounds):
-    """Mean reward, and its standard error, of a rule that sees the present value only."""
+    """Mean reward, and its error, of a rule that sees only the present value."""
     train, (fresh, new) = (
         sample(index, n_paths, seed)[0],
         sample(index, n_paths, FRESH),
@@ -166,9 +167,9 @@ figure = plots.lines(
     caption="Fractional Brownian motion: bounds on the value of the best rule, the "
     "values printed by Becker, Cheridito and Jentzen (2019), and what a rule that "
     "sees only the present value earns.",
-    alt="Two bounds close together, high at the left end, zero at one half and "
-    f"rising to {curves['upper bound'].iloc[-1]:.2f} at the right; the printed values "
-    "lie between them and a third curve well below.",
+    alt="Two bounds close together, high at the left end, zero at one half, "
+    f"{curves['upper bound'].iloc[-1]:.2f} at the right end; the printed values lie "
+    "between them and a third curve well below.",
 )
 figure.add_scatter(
     x=printed.index,
@@ -290,8 +291,8 @@ plots.describe(
     drawn,
     x="first coordinate",
     y="second coordinate",
-    caption="A path of three pieces and its chord. The area between them, signed by "
-    f"the sense in which each part is run round, is {area:g}.",
+    caption="A path of three pieces and its chord. The area between them, signed "
+    f"by the sense in which each part is run round, is {area:g}.",
     alt="A path that rises, falls and rises again crosses its straight chord; the "
     "two parts between path and chord are shaded.",
 )
@@ -586,8 +587,8 @@ plots.bars(
     weights,
     x="steps back",
     y="weight",
-    caption="Best linear forecast of the next increment of fractional Brownian motion: "
-    "weights of the last twelve.",
+    caption="Best linear forecast of the next increment of fractional Brownian "
+    "motion: weights of the last twelve.",
     alt="Bars that fade with the distance: negative for Hurst indices 0.1 and 0.3, "
     f"from {weights.iloc[0, 0]:.2f} on, positive for 0.7.",
 )
@@ -726,10 +727,11 @@ plots.lines(
     sweep,
     x="depth of the signature",
     y="gap between the bounds",
-    caption=f"Distance of the upper from the lower bound, H = {hurst:g}, over the depth "
-    "of the signature (the martingale's is one less), for two numbers of paths.",
+    caption=f"Distance of the upper from the lower bound, H = {hurst:g}, over the "
+    "depth of the signature (the martingale's is one less), for two numbers of paths.",
     alt="Two falling curves; with few paths the gap at depth "
-    f"{sweep.index[-1]} is {sweep.iloc[-1, 0]:.3f}, with many {sweep.iloc[-1, 1]:.3f}.",
+    f"{sweep.index[-1]} is {sweep.iloc[-1, 0]:.3f}, with many "
+    f"{sweep.iloc[-1, 1]:.3f}.",
 ).update_xaxes(dtick=1)
 
 # %%
