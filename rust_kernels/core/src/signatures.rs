@@ -10,6 +10,7 @@ mod forward;
 mod gradient;
 mod kernel;
 mod lanes;
+mod tree;
 
 use crate::Error;
 use forward::Forward;
