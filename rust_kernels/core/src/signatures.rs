@@ -30,6 +30,9 @@ const PARALLEL: usize = 1 << 22;
 const PIECE: usize = 512;
 const PIECES: usize = 64;
 
+/// Tasks that many paths are divided into, about.
+const TASKS: usize = 32;
+
 /// Paths of as many points each, in one array of shape (b, n, d).
 #[derive(Debug, Clone, Copy)]
 pub struct Paths<'a, T> {
@@ -74,9 +77,16 @@ impl<'a, T: Real> Paths<'a, T> {
 
 /// Refuses the first value that is not finite; `inner` are the lengths of all axes but the first.
 fn finite<T: Real>(name: &str, values: &[T], inner: &[usize]) -> Result<(), Error> {
-    // Sums of blocks tell quickly: zero times what is not finite is not a number.
-    let clean = |block: &[T]| block.iter().fold(T::ZERO, |sum, &x| sum + x * T::ZERO) == T::ZERO;
-    if values.chunks(1024).all(clean) {
+    // Zero times what is not finite is not a number, and sums side by side tell quickly.
+    let mut sums = [T::ZERO; 32];
+    let blocks = values.chunks_exact(sums.len());
+    let rest = blocks.remainder();
+    for block in blocks {
+        for (sum, &value) in sums.iter_mut().zip(block) {
+            *sum += value * T::ZERO;
+        }
+    }
+    if sums.iter().all(|&sum| sum == T::ZERO) && rest.iter().all(|value| value.is_finite()) {
         return Ok(());
     }
     let Some(place) = values.iter().position(|value| !value.is_finite()) else {
@@ -174,7 +184,9 @@ fn forward<T: Real>(
     prefixes: bool,
 ) -> Vec<T> {
     let mut found = vec![T::ZERO; pieces.len() * length];
+    // As many vectors of lanes to a task as leave some tasks for each thread.
     let width = lanes::<T>();
+    let width = width * (pieces.len() / width / TASKS).max(1);
     let steps = pieces.first().map_or(0, |piece| piece.steps);
     let work = found.len().saturating_mul(if prefixes { 1 } else { steps });
     in_parallel(&mut found, width * length, work, |group, out| {

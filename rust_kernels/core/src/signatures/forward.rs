@@ -7,16 +7,20 @@
 //! one multiplication and addition, and so is the coordinate itself with k = j.
 
 use super::lanes::{gather, increments, scatter, zeros, Lane, Real};
-use super::tree::{fitting, offsets, order, Alphabet, Below, Few, Many, Step, MOST};
-use super::tree::{Levels1, Levels2, Levels3, Levels5};
+use super::tree::{each_mul_add, offsets, order, passed};
+use super::tree::{Alphabet, Below, Few, Many, Step, MOST};
+use super::tree::{Levels1, Levels2, Levels3, Levels5, Levels6};
 use super::Paths;
 use pulp::{Simd, WithSimd};
 
 /// Steps whose increments are put into lanes together.
 const TILE: usize = 32;
 
-/// What a step needs besides the state.
-pub struct Scratch<'a, V> {
+/// Steps that are taken together: each coordinate is read and written once.
+const TOGETHER: usize = 2;
+
+/// What a step, or a few, need besides the state; E is a vector, or one for each step.
+pub struct Scratch<E> {
     pub d: usize,
     pub depth: usize,
     /// Levels above those of `Below`.
@@ -25,47 +29,45 @@ pub struct Scratch<'a, V> {
     pub order: Vec<usize>,
     /// Where the brackets of the upper levels begin, and one place more: a list for each word.
     pub places: Vec<usize>,
-    pub brackets: &'a mut [V],
+    pub brackets: Vec<E>,
     /// The step in parts x, x / 2, x / 3, ..., (depth, d).
-    pub parts: &'a mut [V],
+    pub parts: Vec<E>,
 }
 
-impl<'a, V: Copy> Scratch<'a, V> {
-    /// In `memory`, which holds the brackets and the parts.
-    pub fn new<T: Real<Vector<S> = V>, S: Simd, B: Below>(
-        d: usize,
-        depth: usize,
-        memory: &'a mut Vec<T>,
-    ) -> Self {
+impl<E: Copy> Scratch<E> {
+    pub fn new<B: Below>(d: usize, depth: usize, zero: E) -> Self {
         let upper = depth - B::LEVELS;
         let levels = offsets(d, depth);
         let mut places = vec![0];
         for j in 0..=upper {
             places.push(places[j] + (levels[j + 1] - levels[j]) * (depth - j));
         }
-        let all = zeros::<T, S>(memory, places[upper + 1] + d * depth);
-        let (brackets, parts) = all.split_at_mut(places[upper + 1]);
         Self {
             d,
             depth,
             upper,
             order: order(d, depth),
             levels,
-            brackets,
+            brackets: vec![zero; places[upper + 1]],
             places,
-            parts,
+            parts: vec![zero; d * depth],
         }
     }
+}
 
-    /// Fills the parts of a step.
-    #[inline(always)]
-    pub fn divide<T: Real<Vector<S> = V>, S: Simd>(&mut self, simd: S, x: &[V]) {
-        let d = x.len();
-        self.parts[..d].copy_from_slice(x);
-        for (m, parts) in self.parts.chunks_exact_mut(d).enumerate().skip(1) {
-            let share = T::splat(simd, T::from_f64(1.0 / (m + 1) as f64));
-            for (part, &x) in parts.iter_mut().zip(x) {
-                *part = T::times(simd, x, share);
+/// Fills the parts of K steps, `x` (K, d).
+#[inline(always)]
+pub fn divide<T: Real, S: Simd, const K: usize>(
+    simd: S,
+    x: &[T::Vector<S>],
+    d: usize,
+    parts: &mut [[T::Vector<S>; K]],
+) {
+    for (m, parts) in parts.chunks_exact_mut(d).enumerate() {
+        let share = T::splat(simd, T::from_f64(1.0 / (m + 1) as f64));
+        for (letter, part) in parts.iter_mut().enumerate() {
+            for k in 0..K {
+                part[k] = T::times(simd, x[k * d + letter], share);
             }
         }
     }
@@ -81,17 +83,17 @@ pub fn carried<V: Copy>(list: &[V]) -> [V; MOST] {
     t
 }
 
-/// Multiplies the state by exp of the step in `scratch`.
+/// Multiplies the state by exp of the first step in `scratch`, then by exp of the next.
 #[inline(always)]
-pub fn advance<T: Real, S: Simd, A: Alphabet, B: Below>(
+fn advance<T: Real, S: Simd, A: Alphabet, B: Below, const K: usize>(
     simd: S,
     state: &mut [T::Vector<S>],
-    scratch: &mut Scratch<'_, T::Vector<S>>,
+    scratch: &mut Scratch<[T::Vector<S>; K]>,
 ) {
     let (depth, upper) = (scratch.depth, scratch.upper);
     let parts = &scratch.parts[..];
-    let step = Step::new::<T::Vector<S>, A>(parts, scratch.d);
-    scratch.brackets[..depth].fill(state[0]);
+    let step = Step::new::<_, A>(parts, scratch.d);
+    scratch.brackets[..depth].fill([state[0]; K]);
     for j in 1..=upper {
         let (before, after) = scratch.brackets.split_at_mut(scratch.places[j]);
         let parents = before[scratch.places[j - 1]..].chunks_exact(depth - j + 1);
@@ -100,11 +102,10 @@ pub fn advance<T: Real, S: Simd, A: Alphabet, B: Below>(
         for ((parent, own), lists) in parents.zip(own).zip(lists) {
             let lists = lists.chunks_exact_mut(depth - j);
             for ((letter, &place), list) in own.iter().enumerate().zip(lists) {
-                let old = state[place];
-                state[place] = T::mul_add(simd, parent[0], parts[letter], old);
+                let old = passed::<T, S, K>(simd, parent[0], parts[letter], &mut state[place]);
                 let others = parts[letter..].iter().step_by(scratch.d).skip(1);
                 for ((next, &t), &part) in list.iter_mut().zip(&parent[1..]).zip(others) {
-                    *next = T::mul_add(simd, t, part, old);
+                    *next = each_mul_add::<T, S, K>(simd, t, part, old);
                 }
             }
         }
@@ -114,7 +115,7 @@ pub fn advance<T: Real, S: Simd, A: Alphabet, B: Below>(
     let lists = scratch.brackets[scratch.places[upper]..].chunks_exact(B::LEVELS);
     for (&root, list) in roots.iter().zip(lists) {
         let words = &mut state[root + 1..][..size];
-        B::forward::<T, S, A::Letters<'_, T::Vector<S>>>(simd, &step, carried(list), words);
+        B::forward::<T, S, A::Letters<'_, _>, K>(simd, &step, carried(list), words);
     }
 }
 
@@ -132,31 +133,85 @@ impl<T: Real> WithSimd for Forward<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        fitting!(self.paths.d, self.depth, self.run(simd));
+        if self.prefixes {
+            match self.depth {
+                1 => self.run::<S, Many, Levels1, 1>(simd),
+                2 => self.run::<S, Many, Levels2, 1>(simd),
+                _ => self.run::<S, Many, Levels3, 1>(simd),
+            }
+            return;
+        }
+        // The loops that are worth laying out, by how often they are wanted.
+        match (self.paths.d, self.depth) {
+            (2, 6..) => self.run::<S, Few<2>, Levels6, TOGETHER>(simd),
+            (2, 5..) => self.run::<S, Few<2>, Levels5, TOGETHER>(simd),
+            (3, 5..) => self.run::<S, Few<3>, Levels5, TOGETHER>(simd),
+            (4, 5..) => self.run::<S, Few<4>, Levels5, TOGETHER>(simd),
+            (2, 3..) => self.run::<S, Few<2>, Levels3, TOGETHER>(simd),
+            (3, 3..) => self.run::<S, Few<3>, Levels3, TOGETHER>(simd),
+            (4, 3..) => self.run::<S, Few<4>, Levels3, TOGETHER>(simd),
+            (_, 3..) => self.run::<S, Many, Levels3, TOGETHER>(simd),
+            (_, 2) => self.run::<S, Many, Levels2, TOGETHER>(simd),
+            _ => self.run::<S, Many, Levels1, TOGETHER>(simd),
+        }
     }
 }
 
 impl<T: Real> Forward<'_, T> {
     #[inline(always)]
-    fn run<S: Simd, A: Alphabet, B: Below>(self, simd: S) {
+    fn run<S: Simd, A: Alphabet, B: Below, const K: usize>(self, simd: S) {
         let d = self.paths.d;
-        let [mut memory, mut own, mut tile] = [const { Vec::new() }; 3];
-        let mut scratch = Scratch::new::<T, S, B>(d, self.depth, &mut memory);
-        let size = scratch.order.len();
-        let state = zeros::<T, S>(&mut own, size);
-        state[0] = T::splat(simd, T::ONE);
+        let mut scratch = Scratch::new::<B>(d, self.depth, [T::splat(simd, T::ZERO); K]);
+        let [mut memory, mut tile] = [const { Vec::new() }; 2];
+        let state = zeros::<T, S>(&mut memory, scratch.order.len());
+        let tile = zeros::<T, S>(&mut tile, TILE * d);
+        let width = T::lanes::<S>();
         let length = self.out.len() / self.lanes.len();
+        let groups = self.lanes.chunks(width);
+        for (lanes, out) in groups.zip(self.out.chunks_mut(width * length)) {
+            let group = Group {
+                paths: self.paths,
+                lanes,
+                prefixes: self.prefixes,
+                out,
+            };
+            group.run::<S, A, B, K>(simd, state, tile, &mut scratch);
+        }
+    }
+}
+
+/// As many lanes as a vector has, or fewer.
+struct Group<'a, T> {
+    paths: Paths<'a, T>,
+    lanes: &'a [Lane],
+    prefixes: bool,
+    out: &'a mut [T],
+}
+
+impl<T: Real> Group<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd, A: Alphabet, B: Below, const K: usize>(
+        self,
+        simd: S,
+        state: &mut [T::Vector<S>],
+        tile: &mut [T::Vector<S>],
+        scratch: &mut Scratch<[T::Vector<S>; K]>,
+    ) {
+        let (d, size) = (scratch.d, state.len());
+        let length = self.out.len() / self.lanes.len();
+        state.fill(T::splat(simd, T::ZERO));
+        state[0] = T::splat(simd, T::ONE);
         if self.prefixes {
             scatter::<T, S>(state, &scratch.order, self.out, 0, length);
         }
         let steps = self.lanes.iter().map(|lane| lane.steps).max().unwrap_or(0);
-        let tile = zeros::<T, S>(&mut tile, TILE * d);
         for from in (0..steps).step_by(TILE) {
-            let count = TILE.min(steps - from);
+            // Steps beyond the last one are zero, and change nothing.
+            let count = TILE.min((steps - from).next_multiple_of(K));
             increments::<T, S>(&self.paths, self.lanes, from, count, tile);
-            for (step, x) in tile.chunks_exact(d).take(count).enumerate() {
-                scratch.divide::<T, S>(simd, x);
-                advance::<T, S, A, B>(simd, state, &mut scratch);
+            for (step, x) in tile[..count * d].chunks_exact(K * d).enumerate() {
+                divide::<T, S, K>(simd, x, d, &mut scratch.parts);
+                advance::<T, S, A, B, K>(simd, state, scratch);
                 if self.prefixes {
                     let place = (from + step + 1) * size;
                     scatter::<T, S>(state, &scratch.order, self.out, place, length);
@@ -193,15 +248,15 @@ impl<T: Real> WithSimd for Extend<'_, T> {
 impl<T: Real> Extend<'_, T> {
     #[inline(always)]
     fn run<S: Simd, B: Below>(self, simd: S) {
-        let [mut memory, mut own, mut x] = [const { Vec::new() }; 3];
-        let mut scratch = Scratch::new::<T, S, B>(self.d, self.depth, &mut memory);
-        let state = zeros::<T, S>(&mut own, scratch.order.len());
+        let mut scratch = Scratch::new::<B>(self.d, self.depth, [T::splat(simd, T::ZERO)]);
+        let [mut memory, mut x] = [const { Vec::new() }; 2];
+        let state = zeros::<T, S>(&mut memory, scratch.order.len());
         let x = zeros::<T, S>(&mut x, self.d);
         let letters: Vec<usize> = (0..self.d).collect();
         gather::<T, S>(self.out, &scratch.order, state);
         gather::<T, S>(self.increments, &letters, x);
-        scratch.divide::<T, S>(simd, x);
-        advance::<T, S, Many, B>(simd, state, &mut scratch);
+        divide::<T, S, 1>(simd, x, self.d, &mut scratch.parts);
+        advance::<T, S, Many, B, 1>(simd, state, &mut scratch);
         let size = state.len();
         scatter::<T, S>(state, &scratch.order, self.out, 0, size);
     }

@@ -8,12 +8,12 @@
 //! of k letters is the derivative by its coordinate; the sum over k of `u_k[w]` is added to that by
 //! the coordinate of w, and `t_k[w] u_k[w i] / (k - j)` to that by x_i.
 
-use super::forward::{carried, Scratch};
+use super::forward::{carried, divide, Scratch};
 use super::lanes::{gather, increments, numbers, zeros, Lane, Real};
-use super::tree::{fitting, Alphabet, Below, Few, Letters, Many, Step, Sums};
-use super::tree::{Levels1, Levels2, Levels3, Levels5};
+use super::tree::{Alphabet, Below, Few, Letters, Many, Step, Sums};
+use super::tree::{Levels1, Levels2, Levels3};
 use super::Paths;
-use pulp::{Simd, WithSimd};
+use pulp::{bytemuck, Simd, WithSimd};
 
 /// Derivatives by the increments of each lane, (rows, d), into `out`.
 pub struct Gradient<'a, T> {
@@ -33,7 +33,14 @@ impl<T: Real> WithSimd for Gradient<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        fitting!(self.paths.d, self.depth, self.run(simd));
+        match (self.paths.d, self.depth) {
+            (2, 3..) => self.run::<S, Few<2>, Levels3>(simd),
+            (3, 3..) => self.run::<S, Few<3>, Levels3>(simd),
+            (4, 3..) => self.run::<S, Few<4>, Levels3>(simd),
+            (_, 3..) => self.run::<S, Many, Levels3>(simd),
+            (_, 2) => self.run::<S, Many, Levels2>(simd),
+            _ => self.run::<S, Many, Levels1>(simd),
+        }
     }
 }
 
@@ -45,7 +52,7 @@ struct Walk<'a, V> {
     by_bracket: &'a mut [V],
     /// Derivatives by the parts of the step.
     by_part: &'a mut [V],
-    scratch: Scratch<'a, V>,
+    scratch: Scratch<V>,
 }
 
 impl<T: Real> Gradient<'_, T> {
@@ -53,9 +60,9 @@ impl<T: Real> Gradient<'_, T> {
     fn run<S: Simd, A: Alphabet, B: Below>(self, simd: S) {
         let (d, width) = (self.paths.d, T::lanes::<S>());
         let zero = T::splat(simd, T::ZERO);
-        let [mut memory, mut own, mut x, mut by_x] = [const { Vec::new() }; 4];
-        let scratch = Scratch::new::<T, S, B>(d, self.depth, &mut memory);
+        let scratch = Scratch::new::<B>(d, self.depth, zero);
         let (size, brackets) = (scratch.order.len(), scratch.brackets.len());
+        let [mut own, mut x, mut by_x] = [const { Vec::new() }; 3];
         let all = zeros::<T, S>(&mut own, 2 * size + brackets + scratch.parts.len());
         let (state, rest) = all.split_at_mut(size);
         let (pulled, rest) = rest.split_at_mut(size);
@@ -73,7 +80,12 @@ impl<T: Real> Gradient<'_, T> {
         let by_x = zeros::<T, S>(&mut by_x, d);
         for step in (0..self.rows).rev() {
             increments::<T, S>(&self.paths, self.lanes, step, 1, x);
-            walk.scratch.divide::<T, S>(simd, x);
+            divide::<T, S, 1>(
+                simd,
+                x,
+                d,
+                bytemuck::cast_slice_mut(&mut walk.scratch.parts),
+            );
             walk.by_part.fill(zero);
             down::<T, S>(simd, &mut walk);
             lowest::<T, S, A, B>(simd, &mut walk);
@@ -126,7 +138,7 @@ fn down<T: Real, S: Simd>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
 fn lowest<T: Real, S: Simd, A: Alphabet, B: Below>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
     let scratch = &walk.scratch;
     let upper = scratch.upper;
-    let step = Step::new::<T::Vector<S>, A>(scratch.parts, scratch.d);
+    let step = Step::new::<_, A>(&scratch.parts, scratch.d);
     let size = step.below[B::LEVELS];
     let zero = T::splat(simd, T::ZERO);
     let mut by_parts = step.parts.map(|x| x.sums(zero));
@@ -138,14 +150,7 @@ fn lowest<T: Real, S: Simd, A: Alphabet, B: Below>(simd: S, walk: &mut Walk<'_, 
         let words = &mut walk.state[root + 1..][..size];
         let pulled = &mut walk.pulled[root + 1..][..size];
         let t = carried(list);
-        let by_t = B::back::<T, S, A::Letters<'_, T::Vector<S>>>(
-            simd,
-            &step,
-            t,
-            words,
-            pulled,
-            &mut by_parts,
-        );
+        let by_t = B::back::<T, S, A::Letters<'_, _>>(simd, &step, t, words, pulled, &mut by_parts);
         by_list.copy_from_slice(&by_t[..B::LEVELS]);
     }
     let rows = walk.by_part.chunks_exact_mut(scratch.d);
@@ -173,7 +178,11 @@ fn up<T: Real, S: Simd>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
             for ((letter, &place), list) in own.iter().enumerate().zip(lists) {
                 let mut by_word = walk.pulled[place];
                 for (m, by_parent) in by_parent.iter_mut().enumerate() {
-                    let by = if m == 0 { walk.pulled[place] } else { list[m - 1] };
+                    let by = if m == 0 {
+                        walk.pulled[place]
+                    } else {
+                        list[m - 1]
+                    };
                     if m > 0 {
                         by_word = T::plus(simd, by_word, by);
                     }

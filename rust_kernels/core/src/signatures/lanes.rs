@@ -144,7 +144,10 @@ pub fn zeros<T: Real, S: Simd>(memory: &mut Vec<T>, count: usize) -> &mut [T::Ve
     memory.clear();
     memory.resize(length + LINE / size_of::<T>(), T::ZERO);
     // Should no place be found, unaligned vectors are slower and as good.
-    let skip = memory.as_ptr().align_offset(LINE).min(LINE / size_of::<T>());
+    let skip = memory
+        .as_ptr()
+        .align_offset(LINE)
+        .min(LINE / size_of::<T>());
     bytemuck::cast_slice_mut(&mut memory[skip..][..length])
 }
 

@@ -7,7 +7,7 @@ use super::lanes::Real;
 use pulp::Simd;
 
 /// Levels that are laid out at compile time, at most.
-pub const MOST: usize = 5;
+pub const MOST: usize = 6;
 
 /// One vector for each letter: in an array where their number is known, or where they are.
 pub trait Letters<V: Copy>: Copy {
@@ -22,7 +22,7 @@ pub trait Sums<V: Copy> {
     fn at(&mut self, letter: usize) -> &mut V;
 }
 
-impl<V: Copy, const D: usize> Letters<V> for [V; D] {
+impl<V: Copy, const D: usize> Letters<V> for &[V; D] {
     #[inline(always)]
     fn sums(self, zero: V) -> impl Sums<V> {
         [zero; D]
@@ -76,12 +76,10 @@ pub struct Few<const D: usize>;
 pub struct Many;
 
 impl<const D: usize> Alphabet for Few<D> {
-    type Letters<'a, V: Copy + 'a> = [V; D];
+    type Letters<'a, V: Copy + 'a> = &'a [V; D];
     #[inline(always)]
-    fn letters<V: Copy>(values: &[V]) -> [V; D] {
-        let mut own = [values[0]; D];
-        own.copy_from_slice(&values[..D]);
-        own
+    fn letters<V: Copy>(values: &[V]) -> &[V; D] {
+        &pulp::as_arrays(values).0[0]
     }
 }
 
@@ -124,11 +122,11 @@ impl<X> Step<X> {
 pub trait Below {
     const LEVELS: usize;
 
-    /// Takes the coordinates of the words to those after the step.
-    fn forward<T: Real, S: Simd, X: Letters<T::Vector<S>>>(
+    /// Takes the coordinates of the words to those after K steps, each read and written once.
+    fn forward<T: Real, S: Simd, X: Letters<[T::Vector<S>; K]>, const K: usize>(
         simd: S,
         step: &Step<X>,
-        t: [T::Vector<S>; MOST],
+        t: [[T::Vector<S>; K]; MOST],
         words: &mut [T::Vector<S>],
     );
 
@@ -146,6 +144,36 @@ pub trait Below {
     ) -> [T::Vector<S>; MOST];
 }
 
+/// Takes a coordinate through K steps, and returns what it was before each of them.
+#[inline(always)]
+pub fn passed<T: Real, S: Simd, const K: usize>(
+    simd: S,
+    t: [T::Vector<S>; K],
+    x: [T::Vector<S>; K],
+    word: &mut T::Vector<S>,
+) -> [T::Vector<S>; K] {
+    let mut old = [*word; K];
+    for k in 0..K {
+        old[k] = *word;
+        *word = T::mul_add(simd, t[k], x[k], old[k]);
+    }
+    old
+}
+
+/// `a b + c` for each step.
+#[inline(always)]
+pub fn each_mul_add<T: Real, S: Simd, const K: usize>(
+    simd: S,
+    a: [T::Vector<S>; K],
+    b: [T::Vector<S>; K],
+    mut c: [T::Vector<S>; K],
+) -> [T::Vector<S>; K] {
+    for k in 0..K {
+        c[k] = T::mul_add(simd, a[k], b[k], c[k]);
+    }
+    c
+}
+
 /// No levels.
 pub struct End;
 
@@ -156,10 +184,10 @@ impl Below for End {
     const LEVELS: usize = 0;
 
     #[inline(always)]
-    fn forward<T: Real, S: Simd, X: Letters<T::Vector<S>>>(
+    fn forward<T: Real, S: Simd, X: Letters<[T::Vector<S>; K]>, const K: usize>(
         _: S,
         _: &Step<X>,
-        _: [T::Vector<S>; MOST],
+        _: [[T::Vector<S>; K]; MOST],
         _: &mut [T::Vector<S>],
     ) {
     }
@@ -181,21 +209,20 @@ impl<B: Below> Below for Level<B> {
     const LEVELS: usize = B::LEVELS + 1;
 
     #[inline(always)]
-    fn forward<T: Real, S: Simd, X: Letters<T::Vector<S>>>(
+    fn forward<T: Real, S: Simd, X: Letters<[T::Vector<S>; K]>, const K: usize>(
         simd: S,
         step: &Step<X>,
-        t: [T::Vector<S>; MOST],
+        t: [[T::Vector<S>; K]; MOST],
         words: &mut [T::Vector<S>],
     ) {
         let own = words.chunks_exact_mut(step.below[B::LEVELS] + 1);
         for (letter, words) in own.take(step.parts[0].count()).enumerate() {
-            let old = words[0];
-            words[0] = T::mul_add(simd, t[0], step.parts[0].at(letter), old);
+            let old = passed::<T, S, K>(simd, t[0], step.parts[0].at(letter), &mut words[0]);
             let mut next = t;
             for m in 1..Self::LEVELS {
-                next[m - 1] = T::mul_add(simd, t[m], step.parts[m].at(letter), old);
+                next[m - 1] = each_mul_add::<T, S, K>(simd, t[m], step.parts[m].at(letter), old);
             }
-            B::forward::<T, S, X>(simd, step, next, &mut words[1..]);
+            B::forward::<T, S, X, K>(simd, step, next, &mut words[1..]);
         }
     }
 
@@ -247,24 +274,7 @@ pub type Levels1 = Level<End>;
 pub type Levels2 = Level<Levels1>;
 pub type Levels3 = Level<Levels2>;
 pub type Levels5 = Level<Level<Levels3>>;
-
-/// Runs a function for the alphabet and the lowest levels that fit best.
-macro_rules! fitting {
-    ($d:expr, $depth:expr, $self:ident . $run:ident ($simd:expr)) => {
-        match ($d, $depth) {
-            (2, 5..) => $self.$run::<S, Few<2>, Levels5>($simd),
-            (3, 5..) => $self.$run::<S, Few<3>, Levels5>($simd),
-            (4, 5..) => $self.$run::<S, Few<4>, Levels5>($simd),
-            (2, 3..) => $self.$run::<S, Few<2>, Levels3>($simd),
-            (3, 3..) => $self.$run::<S, Few<3>, Levels3>($simd),
-            (4, 3..) => $self.$run::<S, Few<4>, Levels3>($simd),
-            (_, 3..) => $self.$run::<S, Many, Levels3>($simd),
-            (_, 2) => $self.$run::<S, Many, Levels2>($simd),
-            _ => $self.$run::<S, Many, Levels1>($simd),
-        }
-    };
-}
-pub(super) use fitting;
+pub type Levels6 = Level<Levels5>;
 
 /// Where the levels of a flat signature begin, and one place more.
 pub fn offsets(d: usize, depth: usize) -> Vec<usize> {
