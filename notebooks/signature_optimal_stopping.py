@@ -168,8 +168,8 @@ figure = plots.lines(
     "values printed by Becker, Cheridito and Jentzen (2019), and what a rule that "
     "sees only the present value earns.",
     alt="Two bounds close together, high at the left end, zero at one half, "
-    f"{curves['upper bound'].iloc[-1]:.2f} at the right end; the printed values lie "
-    "between them and a third curve well below.",
+    f"{curves['upper bound'].iloc[-1]:.2f} at the right end; the printed values "
+    "lie between them and a third curve well below.",
 )
 figure.add_scatter(
     x=printed.index,
@@ -728,7 +728,8 @@ plots.lines(
     x="depth of the signature",
     y="gap between the bounds",
     caption=f"Distance of the upper from the lower bound, H = {hurst:g}, over the "
-    "depth of the signature (the martingale's is one less), for two numbers of paths.",
+    "depth of the signature (the martingale's is one less), for two numbers of "
+    "paths.",
     alt="Two falling curves; with few paths the gap at depth "
     f"{sweep.index[-1]} is {sweep.iloc[-1, 0]:.3f}, with many "
     f"{sweep.iloc[-1, 1]:.3f}.",

@@ -1770,3 +1770,224 @@ def test_hawkes_paths_do_not_depend_on_how_many_there_are(thinning):
     np.testing.assert_array_equal(many[3][:3], few[3])
     for a, b in zip(many[:3], few[:3], strict=True):
         np.testing.assert_array_equal(a[: len(b)], b)
+
+
+# Signatures: the same sums in another order, or of pieces, so that the last digits differ.
+
+
+def signature_paths(b, n, d, dtype, seed=0):
+    """Paths whose signatures neither grow nor fade with the number of points."""
+    steps = np.random.default_rng(seed).normal(size=(b, n, d)) / math.sqrt(n * d)
+    return steps.cumsum(axis=1).astype(dtype)
+
+
+def assert_same_numbers(name, *arguments):
+    ours, theirs = both(name, *arguments)
+    assert not isinstance(ours, Exception), ours
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert ours.flags.c_contiguous and ours.flags.writeable
+    precision = 1e-12 if ours.dtype == np.float64 else 2e-4
+    scale = np.abs(theirs).max(initial=1)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=precision * scale)
+
+
+def assert_same_signatures(paths, depth, seed=0):
+    rng = np.random.default_rng(seed)
+    _, n, d = paths.shape
+    assert_same_numbers("signature", paths, depth, False)
+    if n < 100:
+        assert_same_numbers("signature", paths, depth, True)
+    flat = reference.signature(paths, depth, False)
+    assert_same_numbers("signature_logarithm", flat, d, depth)
+    weights = rng.normal(size=flat.shape).astype(paths.dtype)
+    assert_same_numbers("signature_gradient", paths, depth, weights)
+    assert_same_numbers("signature_extend", weights, paths[:, -1].copy(), depth)
+
+
+SIGNATURE_TYPES = [np.float64, np.float32]
+
+
+@pytest.mark.parametrize("dtype", SIGNATURE_TYPES)
+@pytest.mark.parametrize(
+    ("d", "depths"), [(1, 9), (2, 8), (3, 6), (4, 6), (5, 4), (7, 3)], ids=lambda value: f"{value}"
+)
+def test_signatures_of_all_shapes_are_the_same(d, depths, dtype):
+    for depth in range(1, depths + 1):
+        for b, n in [(0, 3), (1, 1), (1, 2), (3, 8), (9, 5)]:
+            assert_same_signatures(signature_paths(b, n, d, dtype), depth)
+
+
+@pytest.mark.parametrize("dtype", SIGNATURE_TYPES)
+@pytest.mark.parametrize("n", [511, 512, 1024, 1025, 1026, 1700])
+def test_signatures_of_long_paths_are_the_same(n, dtype):
+    """Those of 1025 points and more are cut into pieces."""
+    for d, depth in [(2, 4), (3, 2)]:
+        assert_same_signatures(signature_paths(5, n, d, dtype), depth)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 20),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.sampled_from(SIGNATURE_TYPES),
+    st.integers(0, 2**32),
+)
+def test_random_signatures_are_the_same(b, n, d, depth, dtype, seed):
+    assert_same_signatures(signature_paths(b, n, d, dtype, seed), min(depth, 4), seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.sampled_from(SIGNATURE_TYPES),
+)
+def test_signature_kernels_are_the_same(b, c, n, m, d, refinement, dtype):
+    left, right = (3 * signature_paths(*s, d, dtype, s[0]) for s in [(b, n), (c, m)])
+    assert_same_numbers("signature_gram", left, right, refinement)
+    assert_same_numbers("signature_gram", left, None, refinement)
+    few = min(b, c)
+    pairs = left[:few].copy(), right[:few].copy()
+    assert_same_numbers("signature_kernel", *pairs, refinement)
+
+
+def test_signatures_do_not_depend_on_the_number_of_threads(monkeypatch):
+    many, long = signature_paths(300, 200, 3, np.float64), signature_paths(2, 40_000, 3, np.float64)
+    weights = np.random.default_rng(0).normal(size=(300, 121))
+    found = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("RAYON_NUM_THREADS", threads)
+        flat = _kernels.signature(many, 4, False)
+        found.append(
+            [
+                flat,
+                _kernels.signature(long, 4, False),
+                _kernels.signature_gradient(many, 4, weights),
+                _kernels.signature_gradient(long, 4, weights[:2]),
+                _kernels.signature_gram(many[:40], None, 0),
+                _kernels.signature_extend(np.repeat(flat, 120, 0), np.ones((36_000, 3)), 4),
+                _kernels.signature_logarithm(np.repeat(flat, 30, 0), 3, 4),
+            ]
+        )
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+SIGNATURE = {
+    "paths": np.zeros((2, 3, 2)),
+    "depth": 2,
+    "prefixes": False,
+    "weights": np.zeros((2, 7)),
+    "signatures": np.eye(1, 7).repeat(2, axis=0),
+    "increments": np.zeros((2, 2)),
+    "dim": 2,
+    "left": np.zeros((2, 3, 2)),
+    "right": np.zeros((2, 4, 2)),
+    "refinement": 1,
+}
+SIGNATURE_KERNELS = {
+    "signature": ["paths", "depth", "prefixes"],
+    "signature_extend": ["signatures", "increments", "depth"],
+    "signature_gradient": ["paths", "depth", "weights"],
+    "signature_gram": ["left", "right", "refinement"],
+    "signature_kernel": ["left", "right", "refinement"],
+    "signature_logarithm": ["signatures", "dim", "depth"],
+}
+
+
+def with_value(array, place, value):
+    changed = array.copy()
+    changed[place] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("paths", [[[0.0]]], TypeError),
+        ("paths", np.zeros((1, 2, 3), int), TypeError),
+        ("paths", np.zeros((2, 3)), ValueError),
+        ("paths", np.zeros((2, 0, 2)), ValueError),
+        ("paths", np.zeros((2, 3, 0)), ValueError),
+        ("paths", with_value(SIGNATURE["paths"], (1, 2, 0), np.nan), ValueError),
+        ("paths", np.full((2, 3, 2), -np.inf, np.float32), ValueError),
+        ("depth", 0, ValueError),
+        ("depth", 28, ValueError),
+        ("depth", 2.0, TypeError),
+        ("depth", True, TypeError),
+        ("prefixes", 1, TypeError),
+        ("prefixes", None, TypeError),
+        ("weights", np.zeros((2, 6)), ValueError),
+        ("weights", np.zeros((3, 7)), ValueError),
+        ("weights", np.zeros(7), ValueError),
+        ("weights", np.zeros((2, 7), np.float32), TypeError),
+        ("weights", with_value(SIGNATURE["weights"], (0, 6), np.inf), ValueError),
+        ("signatures", np.zeros((2, 6)), ValueError),
+        ("signatures", np.zeros(7), ValueError),
+        ("signatures", None, TypeError),
+        ("signatures", with_value(SIGNATURE["signatures"], (1, 3), np.nan), ValueError),
+        ("increments", np.zeros((2, 0)), ValueError),
+        ("increments", np.zeros(2), ValueError),
+        ("increments", np.zeros((2, 2), bool), TypeError),
+        ("increments", with_value(SIGNATURE["increments"], (1, 1), np.inf), ValueError),
+        ("dim", 0, ValueError),
+        ("dim", "2", TypeError),
+        ("left", np.zeros((2, 3, 0)), ValueError),
+        ("left", with_value(SIGNATURE["left"], (0, 0, 1), np.nan), ValueError),
+        ("right", np.zeros((2, 4, 3)), ValueError),
+        ("right", np.zeros((2, 4, 2), np.float32), TypeError),
+        ("right", np.zeros((2, 4)), ValueError),
+        ("right", with_value(SIGNATURE["right"], (1, 3, 1), np.inf), ValueError),
+        ("refinement", -1, ValueError),
+        ("refinement", 17, ValueError),
+        ("refinement", 0.5, TypeError),
+    ],
+)
+def test_bad_signature_arguments_are_refused_in_the_same_words(name, value, error):
+    for kernel in (kernel for kernel, names in SIGNATURE_KERNELS.items() if name in names):
+        arguments = [(SIGNATURE | {name: value})[each] for each in SIGNATURE_KERNELS[kernel]]
+        ours, theirs = both(kernel, *arguments)
+        assert type(ours) is type(theirs) is error, (ours, theirs)
+        assert str(ours) == str(theirs)
+        assert str(ours).startswith(name)
+
+
+def test_signature_arguments_that_do_not_fit_are_refused_in_the_same_words():
+    for kernel, changes in [
+        ("signature_kernel", {"right": np.zeros((3, 4, 2))}),
+        ("signature_kernel", {"right": None}),
+        ("signature_extend", {"increments": np.zeros((3, 2))}),
+        ("signature_logarithm", {"signatures": with_value(SIGNATURE["signatures"], (1, 0), 0.5)}),
+        ("signature", {"paths": np.zeros((1, 2**15, 2)), "depth": 13, "prefixes": True}),
+    ]:
+        arguments = [(SIGNATURE | changes)[each] for each in SIGNATURE_KERNELS[kernel]]
+        ours, theirs = both(kernel, *arguments)
+        assert type(ours) is type(theirs)
+        assert isinstance(ours, ValueError | TypeError)
+        assert str(ours) == str(theirs)
+
+
+def test_strided_signature_arrays_are_read_by_index():
+    rng = np.random.default_rng(1)
+    filled = {
+        name: rng.normal(size=value.shape) if isinstance(value, np.ndarray) else value
+        for name, value in SIGNATURE.items()
+    }
+    filled["signatures"][:, 0] = 1
+    stretched = {
+        name: np.repeat(value, 2, axis=-1)[..., ::2] if isinstance(value, np.ndarray) else value
+        for name, value in filled.items()
+    }
+    for kernel, names in SIGNATURE_KERNELS.items():
+        plain, strided = (
+            getattr(_kernels, kernel)(*(values[name] for name in names))
+            for values in (filled, stretched)
+        )
+        np.testing.assert_array_equal(plain, strided)
