@@ -102,12 +102,12 @@ def exponential(words: ArrayLike) -> NDArray[np.float64]:
 def normal(words: ArrayLike) -> NDArray[np.float64]:
     """The independent normal numbers that pairs of words stand for, shape (..., n), n even.
 
-    Words with the uniform numbers u and v make ``r cos(2 pi v)`` and ``r sin(2 pi v)`` with
-    ``r = sqrt(-2 log(1 - u))``: Box & Muller, Annals of Mathematical Statistics 29 (1958) 610-611.
+    A pair makes ``r cos(2 pi v)`` and ``r sin(2 pi v)`` with ``r = sqrt(-2 log(1 - u))``, u and v
+    the high 52 bits of its words as numbers in [0, 1): Box & Muller, Annals of Mathematical
+    Statistics 29 (1958) 610-611.
     """
-    numbers = uniform(words)
+    numbers = (np.asarray(words, np.uint64) >> np.uint64(12)) * 2.0**-52
     radius = np.sqrt(-2 * np.log(1 - numbers[..., ::2]))
     angle = 2 * np.pi * numbers[..., 1::2]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(
-        numbers.shape
-    )
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return pairs.reshape(numbers.shape)

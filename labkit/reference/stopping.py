@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 METHODS = ("davies_harte", "cholesky")
 _MOST_VALUES = 1 << 30  # of all paths
-_MOST_STEPS = 1 << 13  # of a covariance matrix
+_MOST_STEPS = 1 << 12  # of a covariance matrix
 _NEAREST = 0.999999  # nearer to 1, the covariance is singular up to rounding
 _CHUNK = 1 << 12  # paths whose words are made at once
 _TERMS = 27  # of the series in 1 / 4: rest 1e-17
@@ -73,11 +73,23 @@ def davies_harte(normals: Array, hurst: float) -> Array:
 
 
 def cholesky(normals: Array, hurst: float) -> Array:
-    """Fractional Gaussian noise (..., n): a Cholesky factor times n normal numbers each."""
+    """Fractional Gaussian noise (..., n): Cholesky factors times n normal numbers each.
+
+    Its law is the same backwards in time, so that the even and the odd part, the sums and the
+    differences of increments as far from the start as from the end, are independent: two factors
+    of half the order. The even part takes the first numbers.
+    """
     n = normals.shape[-1]
+    odd = n // 2
+    even = n - odd
     lags = np.arange(n)
-    covariance = noise_covariance(n, hurst)[abs(lags[:, None] - lags)]
-    return normals @ np.linalg.cholesky(covariance).T
+    ahead = noise_covariance(n, hurst)[abs(lags[:, None] - lags)]
+    mirrored = ahead[:, ::-1]
+    sums = normals[..., :even] @ np.linalg.cholesky((ahead + mirrored)[:even, :even]).T
+    differences = normals[..., even:] @ np.linalg.cholesky((ahead - mirrored)[:odd, :odd]).T
+    noise = np.concatenate([sums, (sums[..., :odd] - differences)[..., ::-1]], axis=-1)
+    noise[..., :odd] += differences
+    return noise * math.sqrt(0.5)
 
 
 def fractional_brownian_motion(
@@ -92,7 +104,7 @@ def fractional_brownian_motion(
     Parameters
     ----------
     n_paths, n_steps : int
-        At least 1; at most 2**30 values in all, and 2**13 steps for "cholesky".
+        At least 1; at most 2**30 values in all, and 2**12 steps for "cholesky".
     hurst : float
         Above 0, at most 0.999999, or 1; 0.5 is Brownian motion.
     seed : int
@@ -122,7 +134,7 @@ def fractional_brownian_motion(
     if paths * (steps + 1) > _MOST_VALUES:
         raise ValueError(f"n_paths must give at most 2**30 values in all, got {paths}")
     if method == "cholesky" and steps > _MOST_STEPS:
-        raise ValueError(f"n_steps must be at most 8192 for cholesky, got {steps}")
+        raise ValueError(f"n_steps must be at most 4096 for cholesky, got {steps}")
     noise = davies_harte if method == "davies_harte" else cholesky
     needed = 2 * steps if method == "davies_harte" else steps
     result = np.zeros((paths, steps + 1))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 const MOST_VALUES: usize = 1 << 30;
 
 /// Steps that a covariance matrix is made for at most.
-const MOST_STEPS: usize = 1 << 13;
+const MOST_STEPS: usize = 1 << 12;
 
 /// Nearer to 1, the covariance is singular up to rounding.
 const NEAREST: f64 = 0.999_999;
@@ -66,14 +66,14 @@ pub fn fractional_brownian_motion(
         return Err(Error::new("n_paths", problem));
     }
     if method == Method::Cholesky && n_steps > MOST_STEPS {
-        let problem = format!("must be at most 8192 for cholesky, got {n_steps}");
+        let problem = format!("must be at most 4096 for cholesky, got {n_steps}");
         return Err(Error::new("n_steps", problem));
     }
     if hurst == 1.0 {
         return Ok(run(&Line(n_steps), n_paths, columns, seed));
     }
     match method {
-        Method::Cholesky => Ok(run(&Factor::new(n_steps, hurst), n_paths, columns, seed)),
+        Method::Cholesky => Ok(run(&Halves::new(n_steps, hurst), n_paths, columns, seed)),
         Method::DaviesHarte => Ok(run(&Circle::new(n_steps, hurst)?, n_paths, columns, seed)),
     }
 }
@@ -155,64 +155,116 @@ impl Paths for Line {
     }
 }
 
-/// The lower factor of the covariance of paths, in bands of `ROWS` rows, each by columns.
-struct Factor {
-    steps: usize,
-    bands: Vec<f64>,
-}
+/// The lower factor of a covariance, in bands of `ROWS` rows, each by columns.
+struct Factor(Vec<f64>);
 
 impl Factor {
-    /// Schur's algorithm for a Toeplitz matrix, in the square of its order, in which the rotations
-    /// are hyperbolic and in the mixed form that is stable: Bojanczyk, Brent, de Hoog & Sweet, SIAM
-    /// Journal on Matrix Analysis and Applications 16 (1995) 40-57.
-    fn new(steps: usize, hurst: f64) -> Self {
-        let scale = (steps as f64).powf(-hurst);
-        let n_bands = steps.div_ceil(ROWS);
-        let mut bands = vec![0.0; ROWS * ROWS * n_bands * (n_bands + 1) / 2];
-        let mut column = noise_covariance(steps, hurst);
-        column.truncate(steps);
-        let mut rest = column.clone();
-        rest[0] = 0.0;
-        for j in 0..steps {
-            // A path sums the increments.
-            let mut sum = 0.0;
-            for (i, value) in (j..).zip(&column) {
-                sum += value * scale;
-                bands[Self::start(i / ROWS) + j * ROWS + i % ROWS] = sum;
-            }
-            if j + 1 == steps {
-                break;
-            }
-            column.pop();
-            rest.remove(0);
-            let rho = rest[0] / column[0];
-            let cosine = ((1.0 - rho) * (1.0 + rho)).sqrt();
-            for (a, b) in column.iter_mut().zip(&mut rest) {
-                *a = (*a - rho * *b) / cosine;
-                *b = cosine * *b - rho * *a;
+    /// Cholesky's algorithm by rows.
+    fn new(order: usize, covariance: impl Fn(usize, usize) -> f64) -> Self {
+        let n_bands = order.div_ceil(ROWS);
+        let mut bands = vec![0.0; Self::start(n_bands)];
+        let mut rows = vec![0.0; order * order];
+        for i in 0..order {
+            let (above, row) = rows.split_at_mut(i * order);
+            for j in 0..=i {
+                let other = if j < i {
+                    &above[j * order..][..j]
+                } else {
+                    &row[..j]
+                };
+                let rest = covariance(i, j) - dot(other, &row[..j]);
+                row[j] = if j < i {
+                    rest / above[j * order + j]
+                } else {
+                    rest.sqrt()
+                };
+                bands[Self::start(i / ROWS) + j * ROWS + i % ROWS] = row[j];
             }
         }
-        Self { steps, bands }
+        Self(bands)
     }
 
     /// Where a band starts: those before it are as long as their rows reach.
     fn start(band: usize) -> usize {
         ROWS * ROWS * band * (band + 1) / 2
     }
+
+    /// The factor times the numbers of some paths, one step after the other.
+    #[inline(always)]
+    fn product<S: Simd>(
+        &self,
+        simd: S,
+        normals: &[[S::f64s; VECTORS]],
+        out: &mut [[S::f64s; VECTORS]],
+    ) {
+        for (band, out) in out.chunks_mut(ROWS).enumerate() {
+            let factor = &self.0[Self::start(band)..Self::start(band + 1)];
+            let mut sums = [[simd.splat_f64s(0.0); VECTORS]; ROWS];
+            for (column, normals) in factor.chunks_exact(ROWS).zip(normals) {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let weight = simd.splat_f64s(column[row]);
+                    for (sum, &normal) in sums.iter_mut().zip(normals) {
+                        *sum = simd.mul_add_e_f64s(weight, normal, *sum);
+                    }
+                }
+            }
+            out.copy_from_slice(&sums[..out.len()]);
+        }
+    }
 }
 
-impl Paths for Factor {
+/// In several sums, which the compiler makes vectors of.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 16];
+    let (a, a_rest) = pulp::as_arrays::<16, _>(a);
+    let (b, b_rest) = pulp::as_arrays::<16, _>(b);
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+/// Factors of the covariance of sums and of differences of increments.
+///
+/// The law of the noise is the same backwards in time, so that its even and its odd part, the sums
+/// and the differences of increments as far from the start as from the end, are independent: two
+/// factors of half the order. The even part takes the first numbers.
+struct Halves {
+    steps: usize,
+    even: Factor,
+    odd: Factor,
+}
+
+impl Halves {
+    fn new(steps: usize, hurst: f64) -> Self {
+        let covariance = noise_covariance(steps, hurst);
+        // The increments are halves of sums and differences, and short.
+        let scale = 0.5 * (steps as f64).powf(-2.0 * hurst);
+        let ahead = |i: usize, j: usize| covariance[i - j];
+        let mirrored = |i: usize, j: usize| covariance[steps - 1 - i - j];
+        let odd = steps / 2;
+        Self {
+            steps,
+            even: Factor::new(steps - odd, |i, j| scale * (ahead(i, j) + mirrored(i, j))),
+            odd: Factor::new(odd, |i, j| scale * (ahead(i, j) - mirrored(i, j))),
+        }
+    }
+}
+
+impl Paths for Halves {
     #[inline(always)]
     fn fill<S: Simd>(&self, simd: S, seed: u64, first: u64, out: &mut [f64]) {
-        let columns = self.steps + 1;
+        let (columns, even) = (self.steps + 1, self.steps - self.steps / 2);
         let lanes = VECTORS * S::F64_LANES;
         let blocks = self.steps.div_ceil(WORDS);
-        let n_bands = self.steps.div_ceil(ROWS);
         let pairs = blocks * WORDS / 2 * lanes;
         let (mut radii, mut angles) = (vec![0; pairs], vec![0; pairs]);
         let (mut cosines, mut sines) = (vec![0.0; pairs], vec![0.0; pairs]);
-        let mut normals = vec![0.0; (2 * pairs).max(n_bands * ROWS * lanes)];
-        let mut values = vec![0.0; n_bands * ROWS * lanes];
+        let mut normals = vec![0.0; 2 * pairs];
+        let mut values = vec![0.0; self.steps * lanes];
         for (tile, out) in out.chunks_mut(lanes * columns).enumerate() {
             let first = first + (tile * lanes) as u64;
             for block in 0..blocks {
@@ -229,35 +281,45 @@ impl Paths for Factor {
                 out[..lanes].copy_from_slice(cosines);
                 out[lanes..].copy_from_slice(sines);
             }
-            self.product(simd, &normals, &mut values);
-            for (lane, path) in out.chunks_mut(columns).enumerate() {
-                let column = values[lane..].iter().step_by(lanes);
-                for (value, &sum) in path[1..].iter_mut().zip(column) {
-                    *value = sum;
+            self.sum(simd, &normals, &mut values);
+            let (ahead, mirrored) = values.split_at(even * lanes);
+            let (ahead, mirrored) = (ahead.chunks_exact(lanes), mirrored.chunks_exact(lanes));
+            for (step, sums) in (1..).zip(ahead.chain(mirrored.rev())) {
+                for (path, &sum) in out.chunks_mut(columns).zip(sums) {
+                    path[step] = sum;
                 }
             }
         }
     }
 }
 
-impl Factor {
-    /// The factor times the numbers of some paths, one step after the other.
+impl Halves {
+    /// Sums of increments of some paths, one step after the other, those of the second half from the
+    /// end back.
     #[inline(always)]
-    fn product<S: Simd>(&self, simd: S, normals: &[f64], values: &mut [f64]) {
+    fn sum<S: Simd>(&self, simd: S, normals: &[f64], values: &mut [f64]) {
         let (normals, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(normals).0);
         let (values, _) = pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(values).0);
-        for (band, values) in values.chunks_exact_mut(ROWS).enumerate() {
-            let factor = &self.bands[Self::start(band)..Self::start(band + 1)];
-            let mut sums = [[simd.splat_f64s(0.0); VECTORS]; ROWS];
-            for (column, normals) in factor.chunks_exact(ROWS).zip(normals) {
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let weight = simd.splat_f64s(column[row]);
-                    for (sum, &normal) in sums.iter_mut().zip(normals) {
-                        *sum = simd.mul_add_e_f64s(weight, normal, *sum);
-                    }
-                }
+        let even = self.steps - self.steps / 2;
+        let (ahead, mirrored) = values.split_at_mut(even);
+        self.even.product(simd, &normals[..even], ahead);
+        self.odd.product(simd, &normals[even..self.steps], mirrored);
+        let mut total = [simd.splat_f64s(0.0); VECTORS];
+        for (ahead, mirrored) in ahead.iter_mut().zip(&mut *mirrored) {
+            for ((sum, difference), total) in ahead.iter_mut().zip(mirrored).zip(&mut total) {
+                *total = simd.add_f64s(*total, simd.add_f64s(*sum, *difference));
+                *difference = simd.sub_f64s(*sum, *difference);
+                *sum = *total;
             }
-            values.copy_from_slice(&sums);
+        }
+        for values in ahead[mirrored.len()..]
+            .iter_mut()
+            .chain(mirrored.iter_mut().rev())
+        {
+            for (value, total) in values.iter_mut().zip(&mut total) {
+                *total = simd.add_f64s(*total, *value);
+                *value = *total;
+            }
         }
     }
 }

@@ -20,7 +20,13 @@ const NEAR: f64 = 0.9;
 pub(super) const CHUNK: usize = 1 << 12;
 
 /// Rows that are laid out by columns at once.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;
+
+/// Values that a vector holds at most.
+const WIDEST: usize = 8;
+
+/// Rows and columns that are turned at once.
+const SQUARE: usize = 4;
 
 /// Columns that one loop multiplies by as many: nine sums stay in registers.
 const TILE: usize = 3;
@@ -177,55 +183,92 @@ impl WithSimd for Table<'_> {
         let width = (self.k + self.m).next_multiple_of(TILE);
         let mut sums = vec![[[simd.splat_f64s(0.0); TILE]; TILE]; tiles.len()];
         let mut columns = vec![[0.0; BLOCK]; width];
-        let mut used = 0;
+        let mut indices = [0; BLOCK];
         let blocks = self.features.chunks(BLOCK * self.k);
         for (block, features) in blocks.enumerate() {
             if !bounded(features) {
                 return None;
             }
-            for (row, features) in (block * BLOCK..).zip(features.chunks_exact(self.k)) {
-                // Written in any case: a row that does not count is overwritten.
-                let (feature_columns, target_columns) = columns.split_at_mut(self.k);
-                for (column, &value) in feature_columns.iter_mut().zip(features) {
-                    column[used] = value;
+            let first = block * BLOCK;
+            let rows = features.len() / self.k;
+            let mut used = 0;
+            match self.chosen {
+                None => {
+                    used = rows;
+                    for (row, index) in indices.iter_mut().enumerate() {
+                        *index = row;
+                    }
                 }
-                let targets = &self.targets[row * self.m..][..self.m];
-                for (column, &value) in target_columns.iter_mut().zip(targets) {
-                    column[used] = value;
-                }
-                used += self
-                    .chosen
-                    .map_or(1, |values| usize::from(values[row] > 0.0));
-                if used == BLOCK {
-                    multiply(simd, &columns, &tiles, &mut sums);
-                    used = 0;
+                Some(values) => {
+                    // Written in any case, and overwritten where the row does not count.
+                    for (row, &value) in values[first..first + rows].iter().enumerate() {
+                        indices[used] = row;
+                        used += usize::from(value > 0.0);
+                    }
                 }
             }
+            let targets = &self.targets[first * self.m..];
+            let chosen = &indices[..used];
+            turn(features, self.k, chosen, &mut columns[..self.k]);
+            turn(
+                targets,
+                self.m,
+                chosen,
+                &mut columns[self.k..self.k + self.m],
+            );
+            multiply(simd, used, &columns, &tiles, &mut sums);
         }
-        for column in &mut columns {
-            column[used..].fill(0.0);
-        }
-        multiply(simd, &columns, &tiles, &mut sums);
         let sums = sums.into_iter().flatten().flatten();
         Some(sums.map(|sum| simd.reduce_sum_f64s(sum)).collect())
     }
 }
 
-/// Adds the products of columns.
+/// Lays rows of `width` values out by columns, with zeros up to a whole number of vectors.
+#[inline(always)]
+fn turn(table: &[f64], width: usize, rows: &[usize], columns: &mut [[f64; BLOCK]]) {
+    let (squares, rest) = pulp::as_arrays::<SQUARE, _>(rows);
+    for (group, rows) in squares.iter().enumerate() {
+        let at = SQUARE * group;
+        let rows = rows.map(|row| &table[row * width..][..width]);
+        let (fours, others) = pulp::as_arrays_mut::<SQUARE, _>(columns);
+        for (four, columns) in fours.iter_mut().enumerate() {
+            let square: [[f64; SQUARE]; SQUARE] =
+                rows.map(|row| std::array::from_fn(|n| row[SQUARE * four + n]));
+            for (n, column) in columns.iter_mut().enumerate() {
+                column[at..at + SQUARE].copy_from_slice(&square.map(|row| row[n]));
+            }
+        }
+        for (n, column) in (width - others.len()..).zip(others) {
+            column[at..at + SQUARE].copy_from_slice(&rows.map(|row| row[n]));
+        }
+    }
+    let at = SQUARE * squares.len();
+    let end = BLOCK.min(rows.len() + WIDEST);
+    for (n, column) in columns.iter_mut().enumerate() {
+        for (value, row) in column[at..].iter_mut().zip(rest) {
+            *value = table[row * width + n];
+        }
+        column[rows.len()..end].fill(0.0);
+    }
+}
+
+/// Adds the products of the first values of columns.
 #[inline(always)]
 fn multiply<S: Simd>(
     simd: S,
+    used: usize,
     columns: &[[f64; BLOCK]],
     tiles: &[(usize, usize)],
     sums: &mut [[[S::f64s; TILE]; TILE]],
 ) {
+    let vectors = used.div_ceil(S::F64_LANES);
     let group = |at: usize| -> [&[S::f64s]; TILE] {
-        std::array::from_fn(|n| &S::as_simd_f64s(&columns[TILE * at + n]).0[..BLOCK / S::F64_LANES])
+        std::array::from_fn(|n| &S::as_simd_f64s(&columns[TILE * at + n]).0[..vectors])
     };
     for (&(a, b), sums) in tiles.iter().zip(sums) {
         let (rows, columns) = (group(a), group(b));
         let mut near = *sums;
-        for at in 0..BLOCK / S::F64_LANES {
+        for at in 0..vectors {
             let others = columns.map(|column| column[at]);
             for (sums, row) in near.iter_mut().zip(rows) {
                 for (sum, other) in sums.iter_mut().zip(others) {
