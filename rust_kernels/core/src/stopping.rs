@@ -7,7 +7,7 @@ mod fractional;
 mod least_squares;
 mod policy;
 
-pub use fractional::{fractional_brownian_motion, Method};
+pub use fractional::{Method, Motion};
 pub use least_squares::regression;
 pub use policy::{apply_policy, backward_regression};
 

@@ -41,40 +41,66 @@ pub enum Method {
     Cholesky,
 }
 
-/// Paths at the times 0, 1 / n_steps, ..., 1, one after the other, of the exact law.
-///
-/// Path p takes the words of Philox stream p of the seed in order, two for two normal numbers
-/// (`philox::normals`): `n_steps` numbers for Cholesky, twice as many for Davies-Harte. Of hurst 1,
-/// a path is a line through the first number.
-pub fn fractional_brownian_motion(
+/// What makes paths at the times 0, 1 / n_steps, ..., 1 of the exact law.
+pub struct Motion {
     n_paths: usize,
-    n_steps: usize,
-    hurst: f64,
-    seed: u64,
-    method: Method,
-) -> Result<Vec<f64>, Error> {
-    if !(hurst > 0.0 && hurst <= NEAREST || hurst == 1.0) {
-        let problem = format!(
-            "must be above 0 and at most 0.999999, or 1, got {}",
-            shown(hurst)
-        );
-        return Err(Error::new("hurst", problem));
+    columns: usize,
+    maker: Maker,
+}
+
+enum Maker {
+    Line(Line),
+    Halves(Halves),
+    Circle(Circle),
+}
+
+impl Motion {
+    /// Checks the arguments and prepares what all paths have in common.
+    pub fn new(n_paths: usize, n_steps: usize, hurst: f64, method: Method) -> Result<Self, Error> {
+        if !(hurst > 0.0 && hurst <= NEAREST || hurst == 1.0) {
+            let problem = format!(
+                "must be above 0 and at most 0.999999, or 1, got {}",
+                shown(hurst)
+            );
+            return Err(Error::new("hurst", problem));
+        }
+        let columns = n_steps.saturating_add(1);
+        if n_paths.saturating_mul(columns) > MOST_VALUES {
+            let problem = format!("must give at most 2**30 values in all, got {n_paths}");
+            return Err(Error::new("n_paths", problem));
+        }
+        if method == Method::Cholesky && n_steps > MOST_STEPS {
+            let problem = format!("must be at most 4096 for cholesky, got {n_steps}");
+            return Err(Error::new("n_steps", problem));
+        }
+        let maker = match method {
+            _ if hurst == 1.0 => Maker::Line(Line(n_steps)),
+            Method::Cholesky => Maker::Halves(Halves::new(n_steps, hurst)),
+            Method::DaviesHarte => Maker::Circle(Circle::new(n_steps, hurst)?),
+        };
+        Ok(Self {
+            n_paths,
+            columns,
+            maker,
+        })
     }
-    let columns = n_steps.saturating_add(1);
-    if n_paths.saturating_mul(columns) > MOST_VALUES {
-        let problem = format!("must give at most 2**30 values in all, got {n_paths}");
-        return Err(Error::new("n_paths", problem));
+
+    /// Paths and values of each.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.n_paths, self.columns]
     }
-    if method == Method::Cholesky && n_steps > MOST_STEPS {
-        let problem = format!("must be at most 4096 for cholesky, got {n_steps}");
-        return Err(Error::new("n_steps", problem));
-    }
-    if hurst == 1.0 {
-        return Ok(run(&Line(n_steps), n_paths, columns, seed));
-    }
-    match method {
-        Method::Cholesky => Ok(run(&Halves::new(n_steps, hurst), n_paths, columns, seed)),
-        Method::DaviesHarte => Ok(run(&Circle::new(n_steps, hurst)?, n_paths, columns, seed)),
+
+    /// Fills `out`, which is 0, with the paths, one after the other.
+    ///
+    /// Path p takes the words of Philox stream p of the seed in order, two for a pair of normal
+    /// numbers (`philox::normals`): `n_steps` pairs for Davies-Harte, half as many for Cholesky. Of
+    /// hurst 1, a path is a line through the first number.
+    pub fn fill(&self, seed: u64, out: &mut [f64]) {
+        match &self.maker {
+            Maker::Line(maker) => run(maker, self.columns, seed, out),
+            Maker::Halves(maker) => run(maker, self.columns, seed, out),
+            Maker::Circle(maker) => run(maker, self.columns, seed, out),
+        }
     }
 }
 
@@ -84,8 +110,7 @@ trait Paths: Sync {
     fn fill<S: Simd>(&self, simd: S, seed: u64, first: u64, out: &mut [f64]);
 }
 
-fn run<P: Paths>(paths: &P, n_paths: usize, columns: usize, seed: u64) -> Vec<f64> {
-    let mut result = vec![0.0; n_paths * columns];
+fn run<P: Paths>(paths: &P, columns: usize, seed: u64, out: &mut [f64]) {
     let size = CHUNK * columns;
     let task = |(chunk, out): (usize, &mut [f64])| {
         let first = (chunk * CHUNK) as u64;
@@ -96,11 +121,10 @@ fn run<P: Paths>(paths: &P, n_paths: usize, columns: usize, seed: u64) -> Vec<f6
             out,
         });
     };
-    match threads(result.len() >= PARALLEL && n_paths > CHUNK) {
-        None => result.chunks_mut(size).enumerate().for_each(task),
-        Some(pool) => pool.install(|| result.par_chunks_mut(size).enumerate().for_each(task)),
+    match threads(out.len() >= PARALLEL && out.len() > size) {
+        None => out.chunks_mut(size).enumerate().for_each(task),
+        Some(pool) => pool.install(|| out.par_chunks_mut(size).enumerate().for_each(task)),
     }
-    result
 }
 
 struct Task<'a, P> {
@@ -231,7 +255,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 ///
 /// The law of the noise is the same backwards in time, so that its even and its odd part, the sums
 /// and the differences of increments as far from the start as from the end, are independent: two
-/// factors of half the order. The even part takes the first numbers.
+/// factors of half the order, of which the first takes the real and the other the imaginary parts.
 struct Halves {
     steps: usize,
     even: Factor,
@@ -257,31 +281,27 @@ impl Halves {
 impl Paths for Halves {
     #[inline(always)]
     fn fill<S: Simd>(&self, simd: S, seed: u64, first: u64, out: &mut [f64]) {
-        let (columns, even) = (self.steps + 1, self.steps - self.steps / 2);
+        let columns = self.steps + 1;
         let lanes = VECTORS * S::F64_LANES;
-        let blocks = self.steps.div_ceil(WORDS);
-        let pairs = blocks * WORDS / 2 * lanes;
+        let even = columns / 2;
+        let pairs = even.next_multiple_of(WORDS / 2) * lanes;
         let (mut radii, mut angles) = (vec![0; pairs], vec![0; pairs]);
         let (mut cosines, mut sines) = (vec![0.0; pairs], vec![0.0; pairs]);
-        let mut normals = vec![0.0; 2 * pairs];
         let mut values = vec![0.0; self.steps * lanes];
         for (tile, out) in out.chunks_mut(lanes * columns).enumerate() {
             let first = first + (tile * lanes) as u64;
-            for block in 0..blocks {
+            let blocks = radii.chunks_exact_mut(2 * lanes);
+            for (index, (radii, angles)) in
+                (0..).zip(blocks.zip(angles.chunks_exact_mut(2 * lanes)))
+            {
                 for lane in 0..lanes {
-                    let words = philox::block(seed, first + lane as u64, block as u64);
-                    let at = block * 2 * lanes + lane;
-                    (radii[at], angles[at]) = (words[0], words[1]);
-                    (radii[at + lanes], angles[at + lanes]) = (words[2], words[3]);
+                    let words = philox::block(seed, first + lane as u64, index);
+                    (radii[lane], angles[lane]) = (words[0], words[1]);
+                    (radii[lane + lanes], angles[lane + lanes]) = (words[2], words[3]);
                 }
             }
             philox::normals::<S>([&radii, &angles], [&mut cosines, &mut sines]);
-            let pairs = cosines.chunks_exact(lanes).zip(sines.chunks_exact(lanes));
-            for ((cosines, sines), out) in pairs.zip(normals.chunks_exact_mut(2 * lanes)) {
-                out[..lanes].copy_from_slice(cosines);
-                out[lanes..].copy_from_slice(sines);
-            }
-            self.sum(simd, &normals, &mut values);
+            self.sum(simd, [&cosines, &sines], &mut values);
             let (ahead, mirrored) = values.split_at(even * lanes);
             let (ahead, mirrored) = (ahead.chunks_exact(lanes), mirrored.chunks_exact(lanes));
             for (step, sums) in (1..).zip(ahead.chain(mirrored.rev())) {
@@ -297,13 +317,14 @@ impl Halves {
     /// Sums of increments of some paths, one step after the other, those of the second half from the
     /// end back.
     #[inline(always)]
-    fn sum<S: Simd>(&self, simd: S, normals: &[f64], values: &mut [f64]) {
-        let (normals, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(normals).0);
+    fn sum<S: Simd>(&self, simd: S, normals: [&[f64]; 2], values: &mut [f64]) {
+        let [cosines, sines] = normals;
+        let (cosines, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(cosines).0);
+        let (sines, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(sines).0);
         let (values, _) = pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(values).0);
-        let even = self.steps - self.steps / 2;
-        let (ahead, mirrored) = values.split_at_mut(even);
-        self.even.product(simd, &normals[..even], ahead);
-        self.odd.product(simd, &normals[even..self.steps], mirrored);
+        let (ahead, mirrored) = values.split_at_mut(self.steps - self.steps / 2);
+        self.even.product(simd, &cosines[..ahead.len()], ahead);
+        self.odd.product(simd, &sines[..mirrored.len()], mirrored);
         let mut total = [simd.splat_f64s(0.0); VECTORS];
         for (ahead, mirrored) in ahead.iter_mut().zip(&mut *mirrored) {
             for ((sum, difference), total) in ahead.iter_mut().zip(mirrored).zip(&mut total) {
@@ -329,8 +350,8 @@ impl Halves {
 /// The covariance, reflected to a circle of 2n points, has the spectrum s_k, which is not negative
 /// (Dietrich & Newsam, SIAM Journal on Scientific Computing 18 (1997) 1088-1107; Craigmile, Journal
 /// of Time Series Analysis 24 (2003) 505-511). The noise is the Fourier transform of
-/// `sqrt(s_k / 2n) w_k` with w_0 and w_n the first two numbers and, for k between,
-/// `w_k = (number 2k + i number 2k+1) / sqrt(2)` and `w_{2n-k}` its conjugate.
+/// `sqrt(s_k / 2n) w_k`: w_0 and w_n are the real and the imaginary part of pair 0; between, w_k is
+/// pair k over `sqrt(2)` and `w_{2n-k}` its conjugate.
 struct Circle {
     steps: usize,
     scale: Vec<f64>,
