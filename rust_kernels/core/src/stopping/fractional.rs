@@ -1,6 +1,6 @@
 //! Exact paths of fractional Brownian motion on a grid of [0, 1].
 
-use super::threads;
+use super::{threads, turn, SQUARE};
 use crate::hawkes::shown;
 use crate::philox::{self, WORDS};
 use crate::Error;
@@ -288,6 +288,7 @@ impl Paths for Halves {
         let (mut radii, mut angles) = (vec![0; pairs], vec![0; pairs]);
         let (mut cosines, mut sines) = (vec![0.0; pairs], vec![0.0; pairs]);
         let mut values = vec![0.0; self.steps * lanes];
+        let mut differences = vec![0.0; self.steps / 2 * lanes];
         for (tile, out) in out.chunks_mut(lanes * columns).enumerate() {
             let first = first + (tile * lanes) as u64;
             let blocks = radii.chunks_exact_mut(2 * lanes);
@@ -301,10 +302,16 @@ impl Paths for Halves {
                 }
             }
             philox::normals::<S>([&radii, &angles], [&mut cosines, &mut sines]);
-            self.sum(simd, [&cosines, &sines], &mut values);
-            let (ahead, mirrored) = values.split_at(even * lanes);
-            let (ahead, mirrored) = (ahead.chunks_exact(lanes), mirrored.chunks_exact(lanes));
-            for (step, sums) in (1..).zip(ahead.chain(mirrored.rev())) {
+            self.sum(simd, [&cosines, &sines], &mut differences, &mut values);
+            let mut squares = values.chunks_exact(SQUARE * lanes);
+            let mut step = 1;
+            for square in &mut squares {
+                let row = |n: usize| &square[n * lanes..][..lanes];
+                let paths = out.chunks_mut(columns).map(|path| &mut path[step..]);
+                turn([row(0), row(1), row(2), row(3)], paths);
+                step += SQUARE;
+            }
+            for (step, sums) in (step..).zip(squares.remainder().chunks_exact(lanes)) {
                 for (path, &sum) in out.chunks_mut(columns).zip(sums) {
                     path[step] = sum;
                 }
@@ -314,32 +321,37 @@ impl Paths for Halves {
 }
 
 impl Halves {
-    /// Sums of increments of some paths, one step after the other, those of the second half from the
-    /// end back.
+    /// Sums of increments of some paths, one step after the other.
     #[inline(always)]
-    fn sum<S: Simd>(&self, simd: S, normals: [&[f64]; 2], values: &mut [f64]) {
+    fn sum<S: Simd>(
+        &self,
+        simd: S,
+        normals: [&[f64]; 2],
+        differences: &mut [f64],
+        values: &mut [f64],
+    ) {
         let [cosines, sines] = normals;
         let (cosines, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(cosines).0);
         let (sines, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(sines).0);
+        let (differences, _) =
+            pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(differences).0);
         let (values, _) = pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(values).0);
         let (ahead, mirrored) = values.split_at_mut(self.steps - self.steps / 2);
         self.even.product(simd, &cosines[..ahead.len()], ahead);
-        self.odd.product(simd, &sines[..mirrored.len()], mirrored);
-        let mut total = [simd.splat_f64s(0.0); VECTORS];
-        for (ahead, mirrored) in ahead.iter_mut().zip(&mut *mirrored) {
-            for ((sum, difference), total) in ahead.iter_mut().zip(mirrored).zip(&mut total) {
-                *total = simd.add_f64s(*total, simd.add_f64s(*sum, *difference));
-                *difference = simd.sub_f64s(*sum, *difference);
-                *sum = *total;
+        self.odd
+            .product(simd, &sines[..mirrored.len()], differences);
+        let ends = ahead.iter_mut().zip(mirrored.iter_mut().rev());
+        for ((sums, others), differences) in ends.zip(differences) {
+            for n in 0..VECTORS {
+                others[n] = simd.sub_f64s(sums[n], differences[n]);
+                sums[n] = simd.add_f64s(sums[n], differences[n]);
             }
         }
-        for values in ahead[mirrored.len()..]
-            .iter_mut()
-            .chain(mirrored.iter_mut().rev())
-        {
-            for (value, total) in values.iter_mut().zip(&mut total) {
-                *total = simd.add_f64s(*total, *value);
-                *value = *total;
+        let mut total = [simd.splat_f64s(0.0); VECTORS];
+        for values in values {
+            for n in 0..VECTORS {
+                total[n] = simd.add_f64s(total[n], values[n]);
+                values[n] = total[n];
             }
         }
     }

@@ -1,11 +1,10 @@
 //! Least squares of several targets on the same, possibly collinear, regressors.
 
-use super::threads;
+use super::{threads, turn, SQUARE};
 use crate::hawkes::shown;
 use crate::Error;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use rayon::ThreadPool;
 
 /// Largest size of a value: squares and their sums stay finite.
 const LARGEST: f64 = 1e100;
@@ -20,13 +19,10 @@ const NEAR: f64 = 0.9;
 pub(super) const CHUNK: usize = 1 << 12;
 
 /// Rows that are laid out by columns at once.
-const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
 
 /// Values that a vector holds at most.
 const WIDEST: usize = 8;
-
-/// Rows and columns that are turned at once.
-const SQUARE: usize = 4;
 
 /// Columns that one loop multiplies by as many: nine sums stay in registers.
 const TILE: usize = 3;
@@ -45,16 +41,29 @@ pub fn regression(
 ) -> Result<Vec<f64>, Error> {
     not_empty(features, &[rows, k])?;
     check("targets", targets, &[rows, m])?;
-    let pool = threads(rows.saturating_mul(k * (k + m)) >= PARALLEL && rows > CHUNK);
-    let table = Table {
-        features,
-        k,
-        targets,
-        m,
-        chosen: None,
+    let chunks = features.chunks(CHUNK * k).zip(0..);
+    let task = |(features, chunk): (&[f64], usize)| {
+        let first = chunk * CHUNK * m;
+        let table = Table {
+            features,
+            k,
+            targets: &targets[first..][..features.len() / k * m],
+            m,
+            chosen: None,
+            blocks: &mut [Block::new(k + m)],
+        };
+        table.products()
     };
-    match table.products(pool.as_ref()) {
-        Some((gram, moments)) => Ok(solve(&gram, k, &moments, m)),
+    let parts: Option<Vec<_>> =
+        match threads(rows.saturating_mul(k * (k + m)) >= PARALLEL && rows > CHUNK) {
+            None => chunks.map(task).collect(),
+            Some(pool) => {
+                let chunks: Vec<_> = chunks.collect();
+                pool.install(|| chunks.into_par_iter().map(task).collect())
+            }
+        };
+    match parts {
+        Some(parts) => Ok(fit(parts, k, m)),
         None => check("features", features, &[rows, k]).map(|()| Vec::new()),
     }
 }
@@ -100,8 +109,106 @@ pub(super) fn check(name: &str, values: &[f64], shape: &[usize]) -> Result<(), E
     Err(Error::new(format!("{name}[{}]", place.join(", ")), problem))
 }
 
+/// Some rows of features and targets, by columns.
+#[derive(Clone)]
+pub(super) struct Block {
+    /// The rows that count.
+    rows: [usize; BLOCK],
+    used: usize,
+    columns: Vec<[f64; BLOCK]>,
+}
+
+impl Block {
+    /// Room for so many columns.
+    pub(super) fn new(width: usize) -> Self {
+        Self {
+            rows: [0; BLOCK],
+            used: 0,
+            columns: vec![[0.0; BLOCK]; width.next_multiple_of(TILE)],
+        }
+    }
+
+    /// The rows that count.
+    #[inline(always)]
+    pub(super) fn rows(&self) -> &[usize] {
+        &self.rows[..self.used]
+    }
+
+    /// Lets those of the first `n` rows count that are chosen.
+    #[inline(always)]
+    pub(super) fn choose(&mut self, n: usize, chosen: impl Fn(usize) -> bool) {
+        self.used = 0;
+        for row in 0..n.min(BLOCK) {
+            // Written in any case, and overwritten where the row does not count.
+            self.rows[self.used] = row;
+            self.used += usize::from(chosen(row));
+        }
+    }
+
+    /// Takes the columns from `first` on from the rows that count of a table.
+    #[inline(always)]
+    pub(super) fn take(&mut self, table: &[f64], width: usize, first: usize) {
+        let columns = &mut self.columns[first..first + width];
+        let row = |at: usize| &table[at * width..][..width];
+        let (squares, rest) = pulp::as_arrays::<SQUARE, _>(&self.rows[..self.used]);
+        let mut at = 0;
+        for &[a, b, c, d] in squares {
+            let columns = columns.iter_mut().map(|column| &mut column[at..]);
+            turn([row(a), row(b), row(c), row(d)], columns);
+            at += SQUARE;
+        }
+        for &index in rest {
+            for (column, &value) in columns.iter_mut().zip(row(index)) {
+                column[at] = value;
+            }
+            at += 1;
+        }
+        let end = BLOCK.min(at + WIDEST);
+        for column in columns {
+            column[at..end].fill(0.0);
+        }
+    }
+
+    /// Adds the products of columns.
+    #[inline(always)]
+    fn multiply<S: Simd>(&self, simd: S, tiles: &[(usize, usize)], sums: &mut [Sums<S>]) {
+        let vectors = self.used.div_ceil(S::F64_LANES);
+        let column = |at: usize| &S::as_simd_f64s(&self.columns[at]).0[..vectors];
+        for (&(a, b), sums) in tiles.iter().zip(sums) {
+            let (a, b) = (TILE * a, TILE * b);
+            let rows = [column(a), column(a + 1), column(a + 2)];
+            let columns = [column(b), column(b + 1), column(b + 2)];
+            let mut near = *sums;
+            for at in 0..vectors {
+                for (sums, row) in near.iter_mut().zip(rows) {
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = simd.mul_add_e_f64s(row[at], column[at], *sum);
+                    }
+                }
+            }
+            *sums = near;
+        }
+    }
+
+    /// The first columns times the weights, of the rows that count.
+    #[inline(always)]
+    pub(super) fn fit<S: Simd>(&self, simd: S, weights: &[f64], out: &mut [f64; BLOCK]) {
+        let vectors = self.used.div_ceil(S::F64_LANES);
+        let out = &mut S::as_mut_simd_f64s(out).0[..vectors];
+        out.fill(simd.splat_f64s(0.0));
+        for (&weight, column) in weights.iter().zip(&self.columns) {
+            let weight = simd.splat_f64s(weight);
+            for (out, &value) in out.iter_mut().zip(S::as_simd_f64s(column).0) {
+                *out = simd.mul_add_e_f64s(weight, value, *out);
+            }
+        }
+    }
+}
+
+/// Products of three columns with three.
+type Sums<S> = [[<S as Simd>::f64s; TILE]; TILE];
+
 /// Regressors and targets, row by row, and which rows count.
-#[derive(Clone, Copy)]
 pub(super) struct Table<'a> {
     pub features: &'a [f64],
     pub k: usize,
@@ -109,68 +216,14 @@ pub(super) struct Table<'a> {
     pub m: usize,
     /// Rows with a positive value here, all where there is none.
     pub chosen: Option<&'a [f64]>,
+    /// Filled with the rows; there may be one for all.
+    pub blocks: &'a mut [Block],
 }
 
 impl Table<'_> {
-    /// Products of the columns with each other (k, k) and with the targets (k, m), or nothing where
-    /// a feature is not bounded.
-    pub(super) fn products(&self, pool: Option<&ThreadPool>) -> Option<(Vec<f64>, Vec<f64>)> {
-        let rows = self.features.len() / self.k;
-        let task = |first: usize| {
-            let last = rows.min(first + CHUNK);
-            pulp::Arch::new().dispatch(Table {
-                features: &self.features[first * self.k..last * self.k],
-                targets: &self.targets[first * self.m..last * self.m],
-                chosen: self.chosen.map(|values| &values[first..last]),
-                ..*self
-            })
-        };
-        let mut total = vec![0.0; TILE * TILE * self.tiles().count()];
-        let mut add = |sums: Option<Vec<f64>>| {
-            let pairs = total.iter_mut().zip(sums?);
-            pairs.for_each(|(total, sum)| *total += sum);
-            Some(())
-        };
-        match pool {
-            None => (0..rows)
-                .step_by(CHUNK)
-                .try_for_each(|first| add(task(first)))?,
-            Some(pool) => {
-                let parts: Vec<_> = pool.install(|| {
-                    let chunks = (0..rows.div_ceil(CHUNK)).into_par_iter();
-                    chunks.map(|chunk| task(chunk * CHUNK)).collect()
-                });
-                parts.into_iter().try_for_each(add)?;
-            }
-        }
-        Some(self.unpacked(&total))
-    }
-
-    /// Pairs of groups of columns, targets after features, whose products are wanted.
-    fn tiles(&self) -> impl Iterator<Item = (usize, usize)> {
-        let (k, groups) = (self.k, (self.k + self.m).div_ceil(TILE));
-        (0..groups).flat_map(move |a| (0..=a).map(move |b| (a, b)).filter(move |t| TILE * t.1 < k))
-    }
-
-    fn unpacked(&self, total: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let (k, m) = (self.k, self.m);
-        let (mut gram, mut moments) = (vec![0.0; k * k], vec![0.0; k * m]);
-        for ((a, b), sums) in self.tiles().zip(total.chunks_exact(TILE * TILE)) {
-            for (at, &sum) in sums.iter().enumerate() {
-                let (row, column) = (TILE * a + at / TILE, TILE * b + at % TILE);
-                if column >= k || row >= k + m {
-                    continue;
-                }
-                match row.checked_sub(k) {
-                    Some(target) => moments[column * m + target] = sum,
-                    None => {
-                        gram[row * k + column] = sum;
-                        gram[column * k + row] = sum;
-                    }
-                }
-            }
-        }
-        (gram, moments)
+    /// Products of columns, or nothing where a feature is not bounded.
+    pub(super) fn products(self) -> Option<Vec<f64>> {
+        pulp::Arch::new().dispatch(self)
     }
 }
 
@@ -179,105 +232,57 @@ impl WithSimd for Table<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<Vec<f64>> {
-        let tiles: Vec<(usize, usize)> = self.tiles().collect();
-        let width = (self.k + self.m).next_multiple_of(TILE);
+        let (k, m) = (self.k, self.m);
+        let tiles: Vec<_> = tiles(k, m).collect();
         let mut sums = vec![[[simd.splat_f64s(0.0); TILE]; TILE]; tiles.len()];
-        let mut columns = vec![[0.0; BLOCK]; width];
-        let mut indices = [0; BLOCK];
-        let blocks = self.features.chunks(BLOCK * self.k);
-        for (block, features) in blocks.enumerate() {
+        let last = self.blocks.len() - 1;
+        for (number, features) in self.features.chunks(BLOCK * k).enumerate() {
             if !bounded(features) {
                 return None;
             }
-            let first = block * BLOCK;
-            let rows = features.len() / self.k;
-            let mut used = 0;
-            match self.chosen {
-                None => {
-                    used = rows;
-                    for (row, index) in indices.iter_mut().enumerate() {
-                        *index = row;
-                    }
-                }
-                Some(values) => {
-                    // Written in any case, and overwritten where the row does not count.
-                    for (row, &value) in values[first..first + rows].iter().enumerate() {
-                        indices[used] = row;
-                        used += usize::from(value > 0.0);
-                    }
-                }
+            let (first, rows) = (number * BLOCK, features.len() / k);
+            let block = &mut self.blocks[number.min(last)];
+            match self.chosen.map(|values| &values[first..][..rows]) {
+                None => block.choose(rows, |_| true),
+                Some(values) => block.choose(rows, |row| values[row] > 0.0),
             }
-            let targets = &self.targets[first * self.m..];
-            let chosen = &indices[..used];
-            turn(features, self.k, chosen, &mut columns[..self.k]);
-            turn(
-                targets,
-                self.m,
-                chosen,
-                &mut columns[self.k..self.k + self.m],
-            );
-            multiply(simd, used, &columns, &tiles, &mut sums);
+            block.take(features, k, 0);
+            block.take(&self.targets[first * m..][..rows * m], m, k);
+            block.multiply(simd, &tiles, &mut sums);
         }
         let sums = sums.into_iter().flatten().flatten();
         Some(sums.map(|sum| simd.reduce_sum_f64s(sum)).collect())
     }
 }
 
-/// Lays rows of `width` values out by columns, with zeros up to a whole number of vectors.
-#[inline(always)]
-fn turn(table: &[f64], width: usize, rows: &[usize], columns: &mut [[f64; BLOCK]]) {
-    let (squares, rest) = pulp::as_arrays::<SQUARE, _>(rows);
-    for (group, rows) in squares.iter().enumerate() {
-        let at = SQUARE * group;
-        let rows = rows.map(|row| &table[row * width..][..width]);
-        let (fours, others) = pulp::as_arrays_mut::<SQUARE, _>(columns);
-        for (four, columns) in fours.iter_mut().enumerate() {
-            let square: [[f64; SQUARE]; SQUARE] =
-                rows.map(|row| std::array::from_fn(|n| row[SQUARE * four + n]));
-            for (n, column) in columns.iter_mut().enumerate() {
-                column[at..at + SQUARE].copy_from_slice(&square.map(|row| row[n]));
-            }
-        }
-        for (n, column) in (width - others.len()..).zip(others) {
-            column[at..at + SQUARE].copy_from_slice(&rows.map(|row| row[n]));
-        }
-    }
-    let at = SQUARE * squares.len();
-    let end = BLOCK.min(rows.len() + WIDEST);
-    for (n, column) in columns.iter_mut().enumerate() {
-        for (value, row) in column[at..].iter_mut().zip(rest) {
-            *value = table[row * width + n];
-        }
-        column[rows.len()..end].fill(0.0);
-    }
+/// Pairs of groups of columns, targets after features, whose products are wanted.
+fn tiles(k: usize, m: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pairs = (0..(k + m).div_ceil(TILE)).flat_map(|a| (0..=a).map(move |b| (a, b)));
+    pairs.filter(move |&(_, b)| TILE * b < k)
 }
 
-/// Adds the products of the first values of columns.
-#[inline(always)]
-fn multiply<S: Simd>(
-    simd: S,
-    used: usize,
-    columns: &[[f64; BLOCK]],
-    tiles: &[(usize, usize)],
-    sums: &mut [[[S::f64s; TILE]; TILE]],
-) {
-    let vectors = used.div_ceil(S::F64_LANES);
-    let group = |at: usize| -> [&[S::f64s]; TILE] {
-        std::array::from_fn(|n| &S::as_simd_f64s(&columns[TILE * at + n]).0[..vectors])
-    };
-    for (&(a, b), sums) in tiles.iter().zip(sums) {
-        let (rows, columns) = (group(a), group(b));
-        let mut near = *sums;
-        for at in 0..vectors {
-            let others = columns.map(|column| column[at]);
-            for (sums, row) in near.iter_mut().zip(rows) {
-                for (sum, other) in sums.iter_mut().zip(others) {
-                    *sum = simd.mul_add_e_f64s(row[at], other, *sum);
+/// Coefficients (k, m) from the products of parts of the rows.
+pub(super) fn fit(parts: impl IntoIterator<Item = Vec<f64>>, k: usize, m: usize) -> Vec<f64> {
+    let mut total = vec![0.0; TILE * TILE * tiles(k, m).count()];
+    for part in parts {
+        let pairs = total.iter_mut().zip(part);
+        pairs.for_each(|(total, sum)| *total += sum);
+    }
+    let (mut gram, mut moments) = (vec![0.0; k * k], vec![0.0; k * m]);
+    for ((a, b), sums) in tiles(k, m).zip(total.chunks_exact(TILE * TILE)) {
+        for (at, &sum) in sums.iter().enumerate() {
+            let (row, column) = (TILE * a + at / TILE, TILE * b + at % TILE);
+            match row.checked_sub(k) {
+                _ if column >= k || row >= k + m => {}
+                Some(target) => moments[column * m + target] = sum,
+                None => {
+                    gram[row * k + column] = sum;
+                    gram[column * k + row] = sum;
                 }
             }
         }
-        *sums = near;
     }
+    solve(&gram, k, &moments, m)
 }
 
 /// Coefficients (k, m) from the products of columns with each other and with targets.
