@@ -24,6 +24,9 @@ pub(super) const BLOCK: usize = 128;
 /// Values that a vector holds at most.
 const WIDEST: usize = 8;
 
+/// Vectors of fitted values that are summed side by side.
+const SUMS: usize = 4;
+
 /// Columns that one loop multiplies by as many: nine sums stay in registers.
 const TILE: usize = 3;
 
@@ -81,9 +84,9 @@ pub(super) fn not_empty(features: &[f64], shape: &[usize]) -> Result<(), Error> 
 /// Whether every value and its square are finite.
 #[inline(always)]
 pub(super) fn bounded(values: &[f64]) -> bool {
-    values
-        .iter()
-        .fold(true, |good, value| good & (value.abs() <= LARGEST))
+    // Counted, so that vectors of values need no packing into bits.
+    let good = |value: &f64| u64::from(value.abs() <= LARGEST);
+    values.iter().map(good).sum::<u64>() == values.len() as u64
 }
 
 /// Refuses an array with a value that is not bounded.
@@ -193,15 +196,25 @@ impl Block {
     /// The first columns times the weights, of the rows that count.
     #[inline(always)]
     pub(super) fn fit<S: Simd>(&self, simd: S, weights: &[f64], out: &mut [f64; BLOCK]) {
-        let vectors = self.used.div_ceil(S::F64_LANES);
-        let out = &mut S::as_mut_simd_f64s(out).0[..vectors];
-        out.fill(simd.splat_f64s(0.0));
-        for (&weight, column) in weights.iter().zip(&self.columns) {
-            let weight = simd.splat_f64s(weight);
-            for (out, &value) in out.iter_mut().zip(S::as_simd_f64s(column).0) {
-                *out = simd.mul_add_e_f64s(weight, value, *out);
+        let (out, _) = pulp::as_arrays_mut::<SUMS, _>(S::as_mut_simd_f64s(out).0);
+        let wanted = self.used.div_ceil(SUMS * S::F64_LANES);
+        for (at, out) in out[..wanted].iter_mut().enumerate() {
+            let mut sums = [simd.splat_f64s(0.0); SUMS];
+            for (&weight, column) in weights.iter().zip(&self.columns) {
+                let weight = simd.splat_f64s(weight);
+                let (values, _) = pulp::as_arrays::<SUMS, _>(S::as_simd_f64s(column).0);
+                for (sum, &value) in sums.iter_mut().zip(&values[at]) {
+                    *sum = simd.mul_add_e_f64s(weight, value, *sum);
+                }
             }
+            *out = sums;
         }
+    }
+
+    /// A column, of the rows that count.
+    #[inline(always)]
+    pub(super) fn column(&self, at: usize) -> &[f64; BLOCK] {
+        &self.columns[at]
     }
 }
 

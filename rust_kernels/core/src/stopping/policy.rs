@@ -69,7 +69,6 @@ pub fn backward_regression(
             part.stop(weights, gains, date as i64);
         };
         match &pool {
-            // The last blocks were filled last, and are still near.
             None => parts.iter_mut().enumerate().rev().for_each(stop),
             Some(pool) => pool.install(|| parts.par_iter_mut().enumerate().for_each(stop)),
         }
@@ -88,11 +87,12 @@ impl Part<'_> {
     /// Stops those of the chosen paths whose gain is not below the fitted one.
     fn stop(&mut self, weights: &[f64], gains: &[f64], date: i64) {
         let gains = gains.chunks(BLOCK);
+        // The last blocks were filled last, and are still near.
         let paths = self
             .cash
             .chunks_mut(BLOCK)
             .zip(self.stops.chunks_mut(BLOCK));
-        for ((block, gains), (cash, stops)) in self.blocks.iter().zip(gains).zip(paths) {
+        for ((block, gains), (cash, stops)) in self.blocks.iter().zip(gains).zip(paths).rev() {
             pulp::Arch::new().dispatch(Stopping {
                 block,
                 weights,
@@ -120,15 +120,25 @@ impl WithSimd for Stopping<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut fitted = [0.0; BLOCK];
+        let rows = self.block.rows();
+        let (mut fitted, mut gains) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let (mut cash, mut stops) = (*self.block.column(self.weights.len()), [0; BLOCK]);
         self.block.fit(simd, self.weights, &mut fitted);
-        for (&row, fitted) in self.block.rows().iter().zip(fitted) {
-            let gain = self.gains[row];
-            // By bits: half of the paths stop, and no branch would foresee which.
-            let mask = u64::from(gain >= fitted).wrapping_neg();
-            let (cash, stop) = (&mut self.cash[row], &mut self.stops[row]);
-            *cash = f64::from_bits(gain.to_bits() & mask | cash.to_bits() & !mask);
-            *stop ^= (*stop ^ self.date) & mask as i64;
+        for ((gain, stop), &row) in gains.iter_mut().zip(&mut stops).zip(rows) {
+            (*gain, *stop) = (self.gains[row], self.stops[row]);
+        }
+        let (fitted, gains) = (S::as_simd_f64s(&fitted).0, S::as_simd_f64s(&gains).0);
+        let now = simd.splat_i64s(self.date);
+        let paths = S::as_mut_simd_f64s(&mut cash).0.iter_mut();
+        let paths = paths.zip(S::as_mut_simd_i64s(&mut stops).0);
+        // Half of the paths stop, and no branch would foresee which.
+        for ((&fitted, &gain), (cash, stop)) in fitted.iter().zip(gains).zip(paths) {
+            let stopping = simd.less_than_or_equal_f64s(fitted, gain);
+            *cash = simd.select_f64s(stopping, gain, *cash);
+            *stop = simd.select_i64s(stopping, now, *stop);
+        }
+        for ((&cash, &stop), &row) in cash.iter().zip(&stops).zip(rows) {
+            (self.cash[row], self.stops[row]) = (cash, stop);
         }
     }
 }
