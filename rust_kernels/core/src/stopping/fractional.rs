@@ -482,3 +482,72 @@ impl Numbers {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The factor, row by row.
+    fn unpacked(factor: &Factor, order: usize) -> Vec<Vec<f64>> {
+        let entry =
+            move |i: usize, j: usize| factor.0[Factor::start(i / ROWS) + j * ROWS + i % ROWS];
+        let row = |i: usize| (0..order).map(move |j| if j <= i { entry(i, j) } else { 0.0 });
+        (0..order).map(|i| row(i).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn factors_times_themselves_are_the_covariance(order in 1_usize..40, hurst in 0.01..0.99) {
+            let covariance = noise_covariance(order, hurst);
+            let rows = unpacked(&Factor::new(order, |i, j| covariance[i - j]), order);
+            for i in 0..order {
+                for j in 0..=i {
+                    prop_assert!((dot(&rows[i], &rows[j]) - covariance[i - j]).abs() < 1e-14);
+                }
+            }
+        }
+
+        #[test]
+        fn noise_has_the_second_differences_of_powers(hurst in 0.01..0.99) {
+            let power = |k: f64| k.abs().powf(2.0 * hurst);
+            for (k, value) in noise_covariance(50, hurst).into_iter().enumerate() {
+                let k = k as f64;
+                let direct = 0.5 * (power(k + 1.0) - 2.0 * power(k) + power(k - 1.0));
+                prop_assert!((value - direct).abs() < 1e-15 * power(k + 1.0));
+            }
+        }
+
+        #[test]
+        fn both_methods_fill_whatever_there_is(n_paths in 1_usize..150, n_steps in 1_usize..40) {
+            for method in [Method::DaviesHarte, Method::Cholesky] {
+                let motion = Motion::new(n_paths, n_steps, 0.3, method).unwrap();
+                let [rows, columns] = motion.shape();
+                let mut out = vec![0.0; rows * columns];
+                motion.fill(1, &mut out);
+                for path in out.chunks(columns) {
+                    prop_assert_eq!(path[0], 0.0);
+                    prop_assert!(path[1..].iter().all(|v| v.is_finite() && *v != 0.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_do_not_depend_on_threads_or_on_how_many_there_are() {
+        for method in [Method::DaviesHarte, Method::Cholesky] {
+            let paths = |n_paths: usize| {
+                let motion = Motion::new(n_paths, 100, 0.3, method).unwrap();
+                let [rows, columns] = motion.shape();
+                let mut out = vec![0.0; rows * columns];
+                motion.fill(1, &mut out);
+                out
+            };
+            // Many are made on all threads, few on one.
+            let many = paths(PARALLEL / 50);
+            for few in [1, 2, CHUNK - 1, CHUNK, CHUNK + 5] {
+                assert!(few * 101 < PARALLEL && paths(few) == many[..few * 101]);
+            }
+        }
+    }
+}

@@ -366,3 +366,45 @@ pub(super) fn solve(gram: &[f64], k: usize, moments: &[f64], m: usize) -> Vec<f6
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::Stream;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn residuals_are_orthogonal_to_the_features(
+            rows in 1_usize..400, k in 1_usize..9, m in 0_usize..5, seed: u64,
+        ) {
+            let mut stream = Stream::new(seed, 0);
+            let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| stream.uniform() - 0.5).collect() };
+            let (features, targets) = (draw(rows * k), draw(rows * m));
+            let weights = regression(&features, [rows, k], &targets, m).unwrap();
+            for target in 0..m {
+                let column: Vec<f64> = (0..k).map(|j| weights[j * m + target]).collect();
+                let size: f64 = 1.0 + column.iter().map(|weight| weight.abs()).sum::<f64>();
+                for j in 0..k {
+                    let product: f64 = (0..rows)
+                        .map(|i| (i, &features[i * k..][..k]))
+                        .map(|(i, row)| row[j] * (targets[i * m + target] - dot(row, &column)))
+                        .sum();
+                    // A column that is left out may keep 1e-5 of its length.
+                    prop_assert!(product.abs() < 1e-5 * size * rows as f64, "{product} of {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_twice_is_taken_once() {
+        let features: Vec<f64> = (0..100)
+            .flat_map(|i| [f64::from(i), 1.0, f64::from(-2 * i)])
+            .collect();
+        let targets: Vec<f64> = (0..100).map(|i| f64::from(3 * i + 4)).collect();
+        let weights = regression(&features, [100, 3], &targets, 1).unwrap();
+        assert!((weights[0] - 3.0).abs() < 1e-12 && (weights[1] - 4.0).abs() < 1e-10);
+        assert_eq!(weights[2], 0.0);
+    }
+}
