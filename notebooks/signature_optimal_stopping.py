@@ -379,7 +379,7 @@ published.check(
     "signature_worked_examples",
     **dict(zip([f"stream_{n}" for n in names], values[1:], strict=True)),
     stream_log_12=signatures.log_signature(stream, 2)[2],
-    **dict(zip([f"curve_{n}" for n in names], curve[1:], strict=True)),
+    **dict(zip([f"curve_{n}" for n in names], curve[1:].round(9), strict=True)),
 )
 
 # %% [markdown]
