@@ -335,3 +335,22 @@ def signature_kernel(
 def signature_logarithm(
     signatures: NDArray[_Real], dim: SupportsIndex, depth: SupportsIndex
 ) -> NDArray[_Real]: ...
+def fractional_brownian_motion(
+    n_paths: SupportsIndex,
+    n_steps: SupportsIndex,
+    hurst: SupportsFloat,
+    seed: SupportsIndex,
+    method: str,
+) -> NDArray[np.float64]: ...
+def regression(
+    features: NDArray[np.float64], targets: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+def backward_regression(
+    features: NDArray[np.float64], rewards: NDArray[np.float64], positive: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+def apply_policy(
+    features: NDArray[np.float64],
+    rewards: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    positive: bool,
+) -> NDArray[np.int64]: ...

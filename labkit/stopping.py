@@ -413,7 +413,7 @@ class SignaturePolicy:
         Coefficients of the value of going on (of that value less the reward where this is not
         observed) at each point: of the signature in the order of `labkit.signatures.words`, then of
         the reward where it is observed. 0 at points that are no date.
-    martingale : ndarray, shape (n, q, l)
+    integrand : ndarray, shape (n, q, l)
         Coefficients of the martingale's step from each point to the next: what innovation q is
         multiplied with is linear in the signature up to `dual_depth`, and the observed reward.
     in_sample : float
@@ -426,7 +426,7 @@ class SignaturePolicy:
     dates: Integers
     observed: bool
     continuation: Array
-    martingale: Array
+    integrand: Array
     in_sample: float
 
     def stops(self, paths: ArrayLike, rewards: ArrayLike) -> Integers:
@@ -444,6 +444,25 @@ class SignaturePolicy:
         """
         return self._walk(*self._given(paths, rewards), None)[0]
 
+    def martingale(self, paths: ArrayLike, rewards: ArrayLike, innovations: ArrayLike) -> Array:
+        """The martingale at each date: 0 in the mean wherever any rule stops.
+
+        Taken away from the rewards of another rule on the same paths, it takes their noise away.
+
+        Parameters
+        ----------
+        paths, rewards
+            As in `stops`.
+        innovations : array_like, shape (b, n, q)
+            As in `signature_stopping`.
+
+        Returns
+        -------
+        ndarray, shape (b, m)
+        """
+        points, gains = self._given(paths, rewards)
+        return self._walk(points, gains, self._noise(points, innovations))[1]
+
     def bounds(
         self, paths: ArrayLike, rewards: ArrayLike, innovations: ArrayLike | None = None
     ) -> StoppingBounds:
@@ -460,11 +479,13 @@ class SignaturePolicy:
         -------
         StoppingBounds
         """
-        points, gains = self._given(paths, rewards)
-        noise = None
-        if innovations is not None:
-            shape = (len(points), len(self.times) - 1, self.martingale.shape[1])
-            noise = validate.array("innovations", innovations, shape)
+        return self._bounds(paths, rewards, innovations, "")
+
+    def _bounds(
+        self, paths: ArrayLike, rewards: ArrayLike, innovations: ArrayLike | None, prefix: str
+    ) -> StoppingBounds:
+        points, gains = self._given(paths, rewards, prefix)
+        noise = None if innovations is None else self._noise(points, innovations, prefix)
         stops, martingale = self._walk(points, gains, noise)
         rows = np.arange(len(gains))
         taken = gains[rows, stops]
@@ -480,16 +501,25 @@ class SignaturePolicy:
             self,
         )
 
-    def _given(self, paths: ArrayLike, rewards: ArrayLike) -> tuple[Array, Array]:
-        points = _timed(paths, self.times)
-        dim = points.shape[2]
+    def _given(self, paths: ArrayLike, rewards: ArrayLike, prefix: str = "") -> tuple[Array, Array]:
+        shape = np.shape(paths)
+        dim = shape[2] if len(shape) == 3 else 1
         size = self.continuation.shape[1] - self.observed
-        if points.shape[1] != len(self.times) or signatures.size(dim, self.depth) != size:
+        if (
+            len(shape) not in (2, 3)
+            or shape[1] != len(self.times)
+            or signatures.size(dim + 1, self.depth) != size
+        ):
             raise ValueError(
-                f"paths must have {len(self.times)} points in the dimensions of the policy, "
-                f"got the shape {np.shape(paths)}"
+                f"{prefix}paths must have {len(self.times)} points in the dimensions of the "
+                f"policy, got the shape {shape}"
             )
-        return points, validate.array("rewards", rewards, (len(points), len(self.dates)))
+        points = _timed(paths, self.times, f"{prefix}paths")
+        return points, validate.array(f"{prefix}rewards", rewards, (len(points), len(self.dates)))
+
+    def _noise(self, points: Array, innovations: ArrayLike, prefix: str = "") -> Array:
+        shape = (len(points), len(self.times) - 1, self.integrand.shape[1])
+        return validate.array(f"{prefix}innovations", innovations, shape)
 
     def _walk(self, points: Array, gains: Array, noise: Array | None) -> tuple[Integers, Array]:
         """Stops, and the martingale at each date, going forward in time."""
@@ -513,7 +543,7 @@ class SignaturePolicy:
                 running &= ~stopping
             if noise is not None:
                 dual = _beside(_cut(signature, points.shape[2], self.dual_depth), reward)
-                factors = dual @ self.martingale[point].T
+                factors = dual @ self.integrand[point].T
                 total = total + (factors * noise[:, point]).sum(axis=1)
         return stops, martingale
 
@@ -602,7 +632,7 @@ def signature_policy(
         noise = validate.array("innovations", innovations, (b, n, None))
     place = {int(date): i for i, date in enumerate(allowed)}
     continuation = np.zeros((n, signatures.size(d, most) + known))
-    martingale = np.zeros((n, noise.shape[2], signatures.size(d, dual) + known))
+    integrand = np.zeros((n, noise.shape[2], signatures.size(d, dual) + known))
     signature = kernels.signature(points, most, False)
     cash = gains[:, -1].copy()
     for point in range(n - 1, -1, -1):
@@ -616,7 +646,7 @@ def signature_policy(
         later = _beside(_cut(signature, d, dual), reward)
         steps = (noise[:, point, :, None] * later[:, None]).reshape(b, -1)
         fitted = kernels.regression(np.hstack([now, steps]), cash[:, None])[:, 0]
-        martingale[point] = fitted[now.shape[1] :].reshape(martingale.shape[1:])
+        integrand[point] = fitted[now.shape[1] :].reshape(integrand.shape[1:])
         cash -= steps @ fitted[now.shape[1] :]
         if date is None:
             continue
@@ -628,7 +658,7 @@ def signature_policy(
         cash = np.where(level >= now @ continuation[point], gains[:, date], cash)
     clock = points[0, :, 0].copy()
     return SignaturePolicy(
-        most, dual, clock, allowed, known, continuation, martingale, float(cash.mean())
+        most, dual, clock, allowed, known, continuation, integrand, float(cash.mean())
     )
 
 
@@ -720,7 +750,7 @@ def signature_stopping(
         dates=dates,
         observed=observed,
     )
-    return policy.bounds(fresh_paths, fresh_rewards, fresh_innovations)
+    return policy._bounds(fresh_paths, fresh_rewards, fresh_innovations, "fresh_")
 
 
 # References with one state

@@ -5,7 +5,7 @@
 //! Biometrika 58 (1971) 83-90.
 
 mod blocks;
-mod functions;
+pub(crate) mod functions;
 mod invert;
 mod likelihood;
 mod path;
@@ -188,7 +188,7 @@ fn end(horizon: f64) -> Result<f64, Error> {
 }
 
 /// A number as Python writes it.
-fn shown(value: f64) -> String {
+pub(crate) fn shown(value: f64) -> String {
     let text = format!("{value:?}").to_lowercase();
     match text.split_once('e') {
         None => text,

@@ -13,5 +13,6 @@ pub mod orderbook;
 pub mod ou;
 pub mod philox;
 pub mod signatures;
+pub mod stopping;
 
 pub use error::Error;

@@ -4,6 +4,9 @@
 //! block of four words follows from its index alone, so that paths can be simulated in any order
 //! and on any number of threads.
 
+use crate::hawkes::functions::{fused, ln, polynomial};
+use pulp::Simd;
+
 /// Words that one block holds.
 pub const WORDS: usize = 4;
 
@@ -45,6 +48,63 @@ pub fn uniform(word: u64) -> f64 {
 #[inline]
 pub fn exponential(word: u64) -> f64 {
     -(-uniform(word)).ln_1p()
+}
+
+/// 1.5 * 2^52: a small number added to it is rounded to an integer, which its low bits then hold.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// The coefficients of sin(x) / x and of cos(x) in x^2, from the second on: rests 1e-17 at pi / 4.
+const SIN: [f64; 8] = alternating(3);
+const COS: [f64; 8] = alternating(2);
+
+/// -1 / first!, 1 / (first + 2)!, -1 / (first + 4)!, ...
+const fn alternating(first: usize) -> [f64; 8] {
+    let (mut terms, mut k) = ([0.0; 8], 0);
+    while k < 8 {
+        let (mut factorial, mut n) = (1.0, 2);
+        while n <= first + 2 * k {
+            factorial *= n as f64;
+            n += 1;
+        }
+        terms[k] = if k % 2 == 0 { -1.0 } else { 1.0 } / factorial;
+        k += 1;
+    }
+    terms
+}
+
+/// The independent normal numbers that pairs of words stand for, of the radii and of the angles.
+///
+/// Words with the uniform numbers u and v make `r cos(2 pi v)` and `r sin(2 pi v)` with
+/// `r = sqrt(-2 log(1 - u))`: Box & Muller, Annals of Mathematical Statistics 29 (1958) 610-611.
+#[inline(always)]
+pub fn normals<S: Simd>(words: [&[u64]; 2], numbers: [&mut [f64]; 2]) {
+    let [radii, angles] = words;
+    let [cosines, sines] = numbers;
+    let numbers = cosines.iter_mut().zip(sines);
+    for ((&radius, &angle), (cosine, sine)) in radii.iter().zip(angles).zip(numbers) {
+        let radius = (-2.0 * ln::<S>(1.0 - uniform(radius))).sqrt();
+        let (cos, sin) = turned::<S>(uniform(angle));
+        (*cosine, *sine) = (radius * cos, radius * sin);
+    }
+}
+
+/// Cosine and sine of as many whole turns.
+#[inline(always)]
+fn turned<S: Simd>(turns: f64) -> (f64, f64) {
+    let shifted = 4.0 * turns + ROUND;
+    let quarter = shifted.to_bits();
+    let x = (4.0 * turns - (shifted - ROUND)) * std::f64::consts::FRAC_PI_2;
+    let square = x * x;
+    let sin = fused::<S>(polynomial::<S, 8>(&SIN, square) * square, x, x);
+    let cos = fused::<S>(polynomial::<S, 8>(&COS, square), square, 1.0);
+    let (near, far) = if quarter & 1 == 0 {
+        (cos, sin)
+    } else {
+        (sin, cos)
+    };
+    // Of the four quarters, the second and third have negative cosines, the last two negative sines.
+    let sign = |flip: u64, value: f64| f64::from_bits(value.to_bits() ^ (flip & 2) << 62);
+    (sign(quarter.wrapping_add(1), near), sign(quarter, far))
 }
 
 /// One stream, read in order from its first word.
@@ -149,6 +209,55 @@ mod tests {
         let mut stream = Stream::new(7, 3);
         let words: Vec<u64> = (0..40).map(|_| stream.word()).collect();
         assert_eq!(block(7, 3, 9), words[36..40]);
+    }
+
+    /// Normal numbers of pairs of words, on this machine's vectors or without.
+    fn both(words: &[(u64, u64)], simd: bool) -> Vec<(f64, f64)> {
+        struct Run<'a>(&'a [(u64, u64)]);
+        impl pulp::WithSimd for Run<'_> {
+            type Output = Vec<(f64, f64)>;
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+                let (radii, angles): (Vec<u64>, Vec<u64>) = self.0.iter().copied().unzip();
+                let (mut cos, mut sin) = (vec![0.0; radii.len()], vec![0.0; radii.len()]);
+                normals::<S>([&radii, &angles], [&mut cos, &mut sin]);
+                cos.into_iter().zip(sin).collect()
+            }
+        }
+        match simd {
+            true => pulp::Arch::new().dispatch(Run(words)),
+            false => pulp::WithSimd::with_simd(Run(words), pulp::Scalar::new()),
+        }
+    }
+
+    #[test]
+    fn normal_numbers_are_those_of_the_library() {
+        let mut stream = Stream::new(1, 2);
+        let mut words: Vec<(u64, u64)> = (0..10_000)
+            .map(|_| (stream.word(), stream.word()))
+            .collect();
+        let ends = [
+            0,
+            1 << 61,
+            1 << 62,
+            3 << 61,
+            1 << 63,
+            5 << 61,
+            3 << 62,
+            7 << 61,
+            u64::MAX,
+        ];
+        words.extend(ends.iter().flat_map(|&a| ends.map(|b| (a, b))));
+        for simd in [true, false] {
+            for (&(a, b), (cos, sin)) in words.iter().zip(both(&words, simd)) {
+                let radius = (-2.0 * (1.0 - uniform(a)).ln()).sqrt();
+                let angle = std::f64::consts::TAU * uniform(b);
+                let near = |got: f64, want: f64| (got - want).abs() <= 2e-15 * radius;
+                assert!(near(cos, radius * angle.cos()), "{a} {b}: {cos}");
+                assert!(near(sin, radius * angle.sin()), "{a} {b}: {sin}");
+                assert!((cos.hypot(sin) - radius).abs() <= 1e-15 * radius);
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod metrics;
 mod orderbook;
 mod ou;
 mod signatures;
+mod stopping;
 
 #[pymodule]
 fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -29,5 +30,6 @@ fn _kernels(m: &Bound<'_, PyModule>) -> PyResult<()> {
     backtest::register(m)?;
     metrics::register(m)?;
     ou::register(m)?;
-    signatures::register(m)
+    signatures::register(m)?;
+    stopping::register(m)
 }

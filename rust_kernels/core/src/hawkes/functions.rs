@@ -33,7 +33,7 @@ const ATANH: [f64; 11] = {
 
 /// `a * b + c`, rounded once where the machine does that at no cost.
 #[inline(always)]
-pub(super) fn fused<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
+pub(crate) fn fused<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
     if S::IS_SCALAR {
         a * b + c
     } else {
@@ -41,8 +41,9 @@ pub(super) fn fused<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
     }
 }
 
+/// Terms of x^0, x^1, ... summed by Horner's rule.
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(terms: &[f64; N], x: f64) -> f64 {
+pub(crate) fn polynomial<S: Simd, const N: usize>(terms: &[f64; N], x: f64) -> f64 {
     let mut sum = terms[N - 1];
     for k in (0..N - 1).rev() {
         sum = fused::<S>(sum, x, terms[k]);
@@ -52,7 +53,7 @@ fn polynomial<S: Simd, const N: usize>(terms: &[f64; N], x: f64) -> f64 {
 
 /// Exponential of a number below 709; of one below -707 about 1e-307.
 #[inline(always)]
-pub(super) fn exp<S: Simd>(x: f64) -> f64 {
+pub(crate) fn exp<S: Simd>(x: f64) -> f64 {
     let x = if x > LEAST { x } else { LEAST };
     let shifted = fused::<S>(x, std::f64::consts::LOG2_E, ROUND);
     let power = shifted - ROUND;
@@ -65,7 +66,7 @@ pub(super) fn exp<S: Simd>(x: f64) -> f64 {
 
 /// A positive normal number as mantissa in [1, 2) and exponent, the latter more by 1023.
 #[inline(always)]
-pub(super) fn split(x: f64) -> (f64, u64) {
+pub(crate) fn split(x: f64) -> (f64, u64) {
     let bits = x.to_bits();
     (
         f64::from_bits(bits & (u64::MAX >> 12) | 1.0_f64.to_bits()),
@@ -75,7 +76,7 @@ pub(super) fn split(x: f64) -> (f64, u64) {
 
 /// Logarithm of a positive normal number.
 #[inline(always)]
-pub(super) fn ln<S: Simd>(x: f64) -> f64 {
+pub(crate) fn ln<S: Simd>(x: f64) -> f64 {
     // Bits such that the exponent changes at the root of a half.
     let half = std::f64::consts::FRAC_1_SQRT_2.to_bits();
     let power = x.to_bits().wrapping_add(1.0_f64.to_bits() - half) >> 52;
