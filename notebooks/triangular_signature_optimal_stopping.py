@@ -1,0 +1,827 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-papermill,-execution
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version,-papermill,-widgets
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Taking a triangle: does the path say more than the present edge?
+#
+# **You will** turn "take it now, wait, or let it go" into an optimal stopping problem whose reward
+# is what three orders really earn a latency later; solve it by regression on the signature of the
+# path; and hold it against the rules that a desk would write first, out of sample.
+#
+# **You will learn** when the history of an edge is worth anything: not where opportunities have no
+# memory, a good deal where increments are negatively correlated, and on a short recording less than
+# it costs to estimate.
+#
+# **You need** the [chapter on triangular arbitrage](triangular_arbitrage), least squares, and the
+# idea of an American option. The chapter runs without a network on simulated sessions; a real
+# recording is one parameter away.
+#
+# ```{admonition} The claim
+# :class: important
+# Where planted opportunities end without memory, the signature rule earns
+# {glue:text}`planted_gain:.3f` bp more than the best threshold on the present edge (standard error
+# {glue:text}`planted_gain_se:.3f`), as the theory says it must: nothing
+# ([section](opportunities-without-memory)). Where the edge is fractional Brownian motion of Hurst
+# index {glue:text}`hurst:.1f` it earns {glue:text}`rough_gain:.3f` bp more
+# ({glue:text}`rough_gain_se:.3f`), and no rule whatever can earn above
+# {glue:text}`rough_upper:.2f` where it earns {glue:text}`rough_lower:.2f`
+# ([section](an-edge-with-memory)). In {glue:text}`dataset`, without fees, depth
+# {glue:text}`depth` earns {glue:text}`session_gain:.3f` bp a window more than the threshold
+# ({glue:text}`session_gain_se:.3f`), after promising {glue:text}`session_promise:.2f` bp on the
+# windows it was made on ([section](a-session-is-short)).
+# ```
+
+# %%
+import timeit
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from labkit import data, plots, signatures
+from labkit.arbitrage import realised_edges, triangle_history, triangles
+from labkit.experiments import record
+from labkit.stopping import (
+    fractional_brownian_motion,
+    fractional_innovations,
+    signature_policy,
+)
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+dataset = "simulated_triangle"  # session; real: "poloniex_triangle_20220821"
+start = "USDT"  # currency in which money starts and ends
+fee_bps = 10.0  # taker fee of each leg in the session, basis points
+latency_ms = 20.0  # from the decision to the venue, milliseconds
+step_ms = 20.0  # between two dates of a window, milliseconds
+n_dates = 25  # dates of a window, the last of which lets go
+stride_ms = 100.0  # between the starts of the session's windows, milliseconds
+train_share = 0.6  # first share of the session, on which rules are made
+block_s = 3.0  # stretch of the session taken as one observation, seconds
+depth = 2  # of the signature, in the session and its sweep
+seed = 7  # of all simulations
+n_planted = 2000  # opportunities planted in the session of known truth
+mean_life_ms = 100.0  # their mean life, milliseconds
+planted_fee_bps = 1.0  # taker fee of each leg there, basis points
+hurst = 0.3  # index of the edge with memory
+n_paths = 12000  # its paths to make a rule on, and as many fresh ones
+swing_bp = 10.0  # its standard deviation at the end of a window, basis points
+cost_bp = 3.0  # what taking it costs, basis points
+
+# %%
+for name in ("latency_ms", "step_ms", "stride_ms", "mean_life_ms", "swing_bp"):
+    if not 0 < globals()[name] <= 1e5:
+        raise ValueError(f"{name} must be in (0, 1e5], got {globals()[name]}")
+for name, least in {"n_dates": 3, "n_paths": 500, "n_planted": 200}.items():
+    if not isinstance(globals()[name], int) or globals()[name] < least:
+        raise ValueError(f"{name} must be an integer of at least {least}")
+if not (0 <= fee_bps < 1e3 and 0 <= planted_fee_bps < 1e3 and 0 <= cost_bp < 1e3):
+    raise ValueError("fee_bps, planted_fee_bps and cost_bp must be in [0, 1000)")
+if not (0.05 <= hurst <= 0.95 and 0.1 <= train_share <= 0.9):
+    raise ValueError("hurst must be in [0.05, 0.95], train_share in [0.1, 0.9]")
+if depth not in (1, 2, 3, 4) or not 0.1 <= block_s <= 3600 or seed < 0:
+    raise ValueError("depth must be 1 to 4, block_s 0.1 to 3600, seed not negative")
+record(dataset=dataset, hurst=hurst, depth=depth, latency_ms=latency_ms)
+
+# %% [markdown]
+# ## Why it matters: the result first
+#
+# Whoever sees an open triangle has three choices, again and again until it is gone: send the three
+# orders, wait for a better edge, or let it go. The first chapter took everything at once. A trader
+# who waits hopes that the path of the edge so far says something about the next tenth of a second
+# that its present value does not. This is an optimal stopping problem, and the usual ways to solve
+# it, a threshold or a regression on the present state {cite:p}`longstaff_schwartz_2001`, are right
+# only if the present is all that matters. {cite:t}`bayer_2023` regress on the *signature* of the
+# path instead: its iterated integrals, in which every continuous function of a path is nearly
+# linear.
+#
+# Whether that pays depends on the world. In the figure the edge of the triangle is fractional
+# Brownian motion, whose Hurst index is a dial for memory: at 1/2 there is none, below it what went
+# up tends to come down again. Each point is the mean over fresh paths of what the signature rule
+# earns beyond the best fixed threshold, both made on other paths.
+#
+# Rules are dates: a rule turns each path into the index of the date at which it stops.
+
+# %%
+THRESHOLD = "edge above the best level"
+UNIT = 10.0  # basis points; paths are divided by it before powers are taken
+
+
+def earned(rewards, stops):
+    """Reward of each path at the date at which it stops."""
+    return rewards[np.arange(len(rewards)), stops]
+
+
+def first_above(edges, level):
+    """First date at which the edge known then is above a level, or the last one."""
+    reached = edges > level
+    reached[:, -1] = True
+    return reached.argmax(axis=1)
+
+
+def best_level(edges, rewards):
+    """The level that earns most on these paths; of equals, the highest."""
+    levels = np.append(np.inf, np.quantile(edges, np.linspace(1, 0, 61)))
+    return max(levels, key=lambda x: earned(rewards, first_above(edges, x)).mean())
+
+
+def from_zero(edges):
+    """Paths that begin with a point 0: a signature forgets where a path begins."""
+    return np.pad(edges, [(0, 0), (1, 0)]) / UNIT
+
+
+def policy(edges, rewards, depth, observed, noise=None):
+    """The signature rule made on edges (b, n) and rewards (b, n) at n dates."""
+    dates = np.arange(1, edges.shape[1] + 1)
+    return signature_policy(
+        from_zero(edges),
+        rewards,
+        depth=depth,
+        dates=dates,
+        observed=observed,
+        innovations=noise,
+    )
+
+
+# %%
+def rough_world(index, stream):
+    """Edge after cost, reward and innovations of paths with a Hurst index."""
+    paths = fractional_brownian_motion(n_paths, n_dates, index, 2 * seed + stream)
+    edges = swing_bp * paths[:, 1:] - cost_bp
+    noise = fractional_innovations(paths, index, degree=2)
+    return edges, np.maximum(edges, 0.0), noise
+
+
+memory = {}
+for index in np.unique([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, hurst]):
+    (edges, rewards, noise), fresh = (rough_world(index, k) for k in (0, 1))
+    bounds = policy(edges, rewards, 4, True, noise).bounds(
+        from_zero(fresh[0]), *fresh[1:]
+    )
+    level = best_level(edges, rewards)
+    gain = earned(fresh[1], bounds.stops) - earned(
+        fresh[1], first_above(fresh[0], level)
+    )
+    memory[index] = {
+        "gain": gain.mean(),
+        "se": stats.sem(gain),
+        "rule": bounds.plain,
+        "lower": bounds.lower,
+        "lower_se": bounds.lower_error,
+        "upper": bounds.upper,
+        "upper_se": bounds.upper_error,
+    }
+memory = pd.DataFrame.from_dict(memory, orient="index")
+
+# %%
+low, high = (memory["gain"] + k * 2 * memory["se"] for k in (-1, 1))
+plots.lines(
+    memory[["gain"]],
+    band={"gain": (low, high)},
+    x="Hurst index of the edge",
+    y="more than the threshold, bp",
+    level=(0.0, "the best threshold"),
+    caption="What a rule on the signature of depth 4 earns beyond the best fixed "
+    f"threshold, on {n_paths} fresh paths of {n_dates} dates; two standard errors.",
+    alt=f"A curve against the Hurst index from {memory['gain'].iloc[0]:.2f} basis "
+    f"points at {memory.index[0]:.1f} to {memory['gain'].iloc[-1]:.2f} at "
+    f"{memory.index[-1]:.1f}; at 0.5 it is {memory.loc[0.5, 'gain']:.2f}.",
+)
+
+# %% [markdown]
+# ## Model
+#
+# A *window* has $n$ dates $t_1 < \dots < t_n$ on a fixed grid. At each the desk knows the path of
+# the net edge $x_1, \dots, x_j$: the product of the best quotes of the better of the two round
+# trips, as received by then, after three fees, in basis points. Stopping at $t_j$ sends three
+# orders. They reach the venue at $t_j + \ell$ and earn $R_j$, the profit of pushing what the quotes
+# of $t_j$ could carry through the books that stand *then*. So $R_j$ is not known at $t_j$: a reward
+# that the rule must foretell. The last date lets go: $R_n = 0$. A rule is a stopping time $\tau$ of
+# the path, and what is sought is
+#
+# ```{math}
+# :label: eq-taking
+# V = \sup_{\tau \in \{1, \dots, n\}} \mathbb{E}[R_\tau] \; \ge \; 0 .
+# ```
+#
+# From the last date back, $C_n = 0$, and at date $j$ a path stops where
+# $\mathbb{E}[R_j - C_{j+1} \mid x_1, \dots, x_j] \ge 0$; then $C_j = R_j$, otherwise
+# $C_j = C_{j+1}$. With $S_j$ the signature up to some depth of the path $(t, x)$ until $t_j$, the
+# conditional expectation is replaced by a regression,
+#
+# ```{math}
+# :label: eq-two-regressions
+# \mathbb{E}[R_j - C_{j+1} \mid x_1, \dots, x_j] \approx \langle a_j, S_j \rangle .
+# ```
+#
+# A signature does not change when the path is shifted; a point 0 before the first date puts the
+# level in. Depth 1 then sees $(1, t_j, x_j)$: the present only.
+#
+# **Assumptions.** Those of the first chapter: taker orders, three at once, nobody reacts, clocks
+# agree. The grid begins at a time chosen by what is known then. Rewards are in basis points of what
+# goes in, so windows count alike whatever their size.
+#
+# | symbol | in the code | unit | default | source |
+# |---|---|---|---|---|
+# | $x_j$ | `edges` | bp, after fees | | data, received by $t_j$ |
+# | $R_j$ | `rewards` | bp of the amount | | data, venue at $t_j + \ell$ |
+# | $\ell$ | `latency_ms` | ms | 20 | |
+# | $t_{j+1} - t_j$, $n$ | `step_ms`, `n_dates` | ms | 20, 25 | half a second |
+# | depth | `depth` | | 2 | 1 to 4 are shown |
+# | $C_j$ | `cash` | bp | | {eq}`eq-two-regressions` |
+#
+# **Not reproduced here:** the published values of stopping fractional Brownian motion; they have
+# their own chapter. Here the process is put to work.
+#
+# ## Two regressions in one
+#
+# The algorithm by hand, for an edge with memory and a latency of one date: what is earned at date
+# $j$ is the edge of date $j + 1$. `labkit.stopping.signature_policy` regresses the two parts of
+# {eq}`eq-two-regressions` one by one and extends signatures instead of taking them anew. Both must
+# stop every path at the same date.
+
+# %%
+late_edge = edges[:2000].copy()
+late_reward = np.pad(late_edge[:, 1:], [(0, 0), (0, 1)])  # the next edge; at last 0
+
+
+def rule_by_hand(edges, rewards, depth):
+    """Stops of the rule on the paths it is made on, and what it earns there."""
+    timed = signatures.with_time(from_zero(edges)[..., None])
+    last = edges.shape[1] - 1
+    stops = np.full(len(edges), last)
+    cash = rewards[:, last].copy()
+    for date in reversed(range(last)):
+        past = signatures.signature(timed[:, : date + 2], depth)
+        weights = np.linalg.lstsq(past, rewards[:, date] - cash, rcond=None)[0]
+        taking = past @ weights >= 0
+        stops[taking] = date
+        cash[taking] = rewards[taking, date]
+    return stops, cash.mean()
+
+
+# %%
+stops, value = rule_by_hand(late_edge, late_reward, 3)
+same = policy(late_edge, late_reward, 3, False)
+np.testing.assert_array_equal(same.stops(from_zero(late_edge), late_reward), stops)
+np.testing.assert_allclose(same.in_sample, value, rtol=1e-9)
+seconds = [
+    min(timeit.repeat(lambda f=f: f(late_edge, late_reward, 3), number=1, repeat=3))
+    for f in (lambda *given: policy(*given, False), rule_by_hand)
+]
+print(f"signature_policy takes {seconds[0] / seconds[1]:.2f} of the time by hand")
+
+# %% [markdown]
+# (opportunities-without-memory)=
+# ## Known truth: opportunities without memory
+#
+# `simulate_triangle` plants opportunities whose edge after fees, uniform from 1 to 8 bp, stands
+# still and ends after an exponential life of mean $T$. A window begins when the edge is seen to
+# rise above zero, which is known at that time.
+#
+# ```{admonition} What was known when
+# :class: note
+# `edges` contains messages received by each date, and sizes are those displayed then. `rewards`
+# come from the books at the venue, a latency later; no rule reads them at its date. Levels, waits
+# and regressions are made on earlier windows than they are valued on.
+# ```
+#
+# What can be earned is known in closed form. While the opportunity is seen, it is in the same state
+# at every date: an exponential life has no memory. Orders sent at the first date meet it if it has
+# lived longer than the delay $D$ of the feed and the latency $\ell$, with probability
+#
+# ```{math}
+# :label: eq-still-there
+# p = \mathbb{E}\big[e^{-(D + \ell) / T}\big]
+#   = e^{-(d + \ell) / T} \, (1 + g / T)^{-2} ,
+# ```
+#
+# because the simulated feed takes $d = 20$ ms and a gamma time of shape 2 and scale $g = 1$ ms (and
+# lives are at least $d$). They earn the edge $x$ if it is there, and lose some $c$ on average if
+# only the spreads and fees are. At any later date at which it is still seen, the probability is not
+# higher. So given $x$ no rule can earn more than $\max(p x - (1 - p) c, 0)$, and taking at once
+# where that is positive earns it:
+#
+# ```{math}
+# :label: eq-memoryless
+# V = \mathbb{E}\big[(p\,x - (1 - p)\,c)^+\big], \qquad
+# \text{take at once if } x > x^* = c\,\frac{1 - p}{p} .
+# ```
+#
+# Nothing in the path can add to that, and waiting until date $j$ only loses: the orders still find
+# the opportunity with probability $p\, e^{-(t_j - t_1)/T}$, but are sent more often than that, to
+# opportunities that are seen and gone.
+
+# %%
+MS = 1_000_000
+
+
+def windows(history, starts_ns, fee, latency_ms=latency_ms):
+    """Net edge known and reward earned at the dates of windows, bp (m, n_dates)."""
+    dates_ns = starts_ns[:, None] + np.arange(n_dates) * round(step_ms * MS)
+    products = history.products.to_numpy()[history.positions(dates_ns)]
+    better = products.argmax(axis=2)
+    edges = (products.max(axis=2) * (1 - fee) ** 3 - 1) * 1e4
+    routes = [
+        realised_edges(history, route, dates_ns, latency_ms, fee=fee)
+        for route in history.products
+    ]
+    rewards = np.where(better == 0, *routes)
+    rewards[:, -1] = 0.0
+    return edges, rewards
+
+
+# %%
+planted_fee = planted_fee_bps / 1e4
+truth = data.simulate_triangle(
+    seed,
+    duration_s=10.0 * n_planted,
+    n_planted=n_planted,
+    fee_bps=planted_fee_bps,
+    mean_life_ms=mean_life_ms,
+    quote_rate=0.2,
+    volatility_bps=0.3,
+)
+known = triangle_history(
+    truth["events"], triangles(truth["markets"].index, "USDT")[0], "USDT"
+)
+opened = known.episodes(above=(1 - planted_fee) ** -3)["start_ns"].to_numpy()
+edges, rewards = windows(known, opened[:-1], planted_fee)
+half = len(edges) // 2
+train, fresh = (edges[:half], rewards[:half]), (edges[half:], rewards[half:])
+
+# %%
+D_MS, G_MS = 20.0, 1.0  # of the simulated feed: least delay, scale of the rest
+decay = np.exp(-(D_MS + latency_ms) / mean_life_ms)
+p = decay * (1 + G_MS / mean_life_ms) ** -2
+missed = train[1][:, 0] < 0
+loss = -train[1][missed, 0].mean()
+star = loss * (1 - p) / p
+grid = np.linspace(1.0, 8.0, 100_001)  # of the uniform law of edges
+closed_form = np.maximum(p * grid - (1 - p) * loss, 0.0).mean()
+met = (rewards[:, 0] > 0).mean()
+assert abs(met - p) < 4 * np.sqrt(p * (1 - p) / len(rewards))
+taken = earned(fresh[1], first_above(fresh[0], star))
+assert abs(taken.mean() - closed_form) < 4 * stats.sem(taken)
+record(p=p, star=star, loss=loss, closed_form=closed_form, met=met)
+
+# %% [markdown]
+# A feed delay and {glue:text}`latency_ms:.0f` ms after it opened, an opportunity is still there with
+# probability {glue:text}`p:.4f` by {eq}`eq-still-there`; {glue:text}`met:.4f` of them are. Missing
+# it costs {glue:text}`loss:.2f` bp, so the edge must be above {glue:text}`star:.2f` bp to be worth
+# an attempt, and the best rule is worth {glue:text}`closed_form:.3f` bp an opportunity. The rules of
+# this chapter, from here on always the same ones:
+
+# %%
+DEPTHS = (1, 2, 3, 4)
+
+
+def rules(train, fresh, observed=False, depths=DEPTHS):
+    """Dates at which rules made on `train` stop the paths of `fresh`."""
+    (edges, rewards), (new, unseen) = train, fresh
+    never = np.full(len(new), new.shape[1] - 1)
+    found = {
+        "take at once": 0 * never,
+        "wait, best in training": 0 * never + rewards.mean(axis=0).argmax(),
+        "edge above 0": first_above(new, 0.0),
+        THRESHOLD: first_above(new, best_level(edges, rewards)),
+        "never": never,
+    }
+    # Powers of the present edge as coordinates, of which depth 1 sees the present.
+    cubic = [
+        np.stack([from_zero(x) ** k for k in (1, 2, 3)], -1) for x in (edges, new)
+    ]
+    dates = np.arange(1, new.shape[1] + 1)
+    found["present edge, cubic"] = signature_policy(
+        cubic[0], rewards, depth=1, dates=dates, observed=observed
+    ).stops(cubic[1], unseen)
+    for k in depths:
+        made = policy(edges, rewards, k, observed)
+        found[f"signature, depth {k}"] = made.stops(from_zero(new), unseen)
+    return found
+
+
+def compared(found, rewards, error=stats.sem):
+    """Mean reward of rules, and less the threshold's, with standard errors."""
+    earn = {name: earned(rewards, stops) for name, stops in found.items()}
+    earn["look-ahead bound"] = rewards.max(axis=1)
+    rows = {
+        name: [
+            x.mean(),
+            error(x),
+            (gain := x - earn[THRESHOLD]).mean(),
+            error(gain),
+        ]
+        for name, x in earn.items()
+    }
+    columns = ["mean, bp", "s.e.", "less threshold", "s.e. of that"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+# %% tags=["keep_output", "nbval-check-output"]
+planted = compared(rules(train, fresh), fresh[1])
+learnt = planted.filter(regex="signature|present", axis=0)
+excess = learnt["less threshold"] / learnt["s.e. of that"]
+assert (excess < 4).all(), "a path without memory cannot say more than the present"
+assert (
+    (planted["mean, bp"] < closed_form + 4 * planted["s.e."])
+    .drop("look-ahead bound")
+    .all()
+)
+planted.round(3)
+
+# %%
+best = planted.loc["signature, depth 4"]
+record(planted_gain=best["less threshold"], planted_gain_se=best["s.e. of that"])
+
+# %% [markdown]
+# Only the depth-4 rule is quoted above; the others are in the table, and none of them beats the
+# threshold by four standard errors (the cell would fail). "Take at once" pays for the small edges,
+# and the rules that wait pay for the opportunities that end meanwhile. The figure makes each date
+# in turn the first at which one may take what is still seen above $x^*$. The line follows from
+# {eq}`eq-still-there` and the law of the two delays: at date $j$ the opportunity is seen if the
+# message of its end has not arrived, which is more often than it is there.
+
+# %%
+random = np.random.default_rng(seed)
+delays = D_MS + random.gamma(
+    2.0, G_MS, (2, 100_000)
+)  # of its first and last message
+waits = step_ms * np.arange(n_dates - 1)
+lived = waits[:, None] + delays[0] - delays[1]
+seen = np.where(lived < D_MS, 1.0, np.exp(-lived / mean_life_ms)).mean(axis=1)
+there = p * np.exp(-waits / mean_life_ms)
+wanted = grid[grid > star]
+share = len(wanted) / len(grid)
+attempts = np.where(edges > star, rewards, 0.0)[:, :-1]
+curves = pd.DataFrame(
+    {
+        "theory": share * (wanted.mean() * there - loss * (seen - there)),
+        "simulated": attempts.mean(axis=0),
+    },
+    index=waits,
+)
+error = stats.sem(attempts, axis=0)
+assert (abs(curves["theory"] - curves["simulated"]) < 4 * error + 0.01).all()
+plots.lines(
+    curves,
+    band={
+        "simulated": (
+            curves["simulated"] - 2 * error,
+            curves["simulated"] + 2 * error,
+        )
+    },
+    x="time waited after the edge is seen, ms",
+    y="earned, bp a window",
+    level=(0.0, ""),
+    caption="What waiting costs where opportunities have no memory: taken at one "
+    f"date if seen above {star:.2f} bp then; {len(edges)} windows, two standard errors.",
+    alt=f"Two falling curves that agree, from {curves.iloc[0, 0]:.2f} basis points "
+    f"without waiting to {curves.iloc[-1, 0]:.2f} after {waits[-1]:.0f} milliseconds.",
+)
+
+# %% [markdown]
+# (an-edge-with-memory)=
+# ## Known truth: an edge with memory
+#
+# Now the world of the first figure, at one Hurst index. The edge is
+# {glue:text}`swing_bp:.0f` bp times fractional Brownian motion {cite:p}`mandelbrot_van_ness_1968`
+# over the window, taking it costs {glue:text}`cost_bp:.1f` bp, there is no latency, and letting go
+# is worth nothing:
+#
+# ```{math}
+# :label: eq-rough-reward
+# R_j = (\sigma B^H_{t_j} - K)^+ .
+# ```
+#
+# That reward is known at its date, so it joins the signature as a regressor, and there is a bound
+# from the other side. For any martingale $M$ that starts at 0, $V \le \mathbb{E}[\max_j (R_j - M_j)]$
+# {cite:p}`rogers_2002,haugh_kogan_2004`; the regression finds one together with the rule. Its
+# increments are multiples, linear in the signature, of the part of each step of the path that the
+# past did not foretell, which for a Gaussian process is known exactly.
+#
+# One index checks the machinery. At $H = 1/2$ the reward is a convex function of a martingale,
+# waiting until the end is optimal, and $V = \sigma \varphi(K / \sigma) - K \Phi(-K / \sigma)$.
+
+# %%
+ratio = cost_bp / swing_bp
+brownian = swing_bp * stats.norm.pdf(ratio) - cost_bp * stats.norm.sf(ratio)
+at_half = memory.loc[0.5]
+assert abs(at_half["lower"] - brownian) < 4 * at_half["lower_se"] + 0.02 * brownian
+assert at_half["upper"] > brownian - 4 * at_half["upper_se"]
+record(
+    brownian=brownian,
+    brownian_lower=at_half["lower"],
+    brownian_se=at_half["lower_se"],
+    brownian_upper=at_half["upper"],
+    swing_bp=swing_bp,
+    cost_bp=cost_bp,
+)
+
+# %% [markdown]
+# The closed form is {glue:text}`brownian:.3f` bp; the rule of depth 4 comes to
+# {glue:text}`brownian_lower:.3f` ({glue:text}`brownian_se:.3f`), and the upper bound is
+# {glue:text}`brownian_upper:.3f`: above, as it must be, and not tight, because few polynomials of
+# the innovations make up the martingale. Now the index {glue:text}`hurst:.1f`:
+
+# %% tags=["keep_output", "nbval-check-output"]
+(edges, rewards, noise), fresh_rough = (rough_world(hurst, k) for k in (0, 1))
+rough = compared(
+    rules((edges, rewards), fresh_rough[:2], observed=True), fresh_rough[1]
+)
+for k in DEPTHS:
+    bounds = policy(edges, rewards, k, True, noise).bounds(
+        from_zero(fresh_rough[0]), *fresh_rough[1:]
+    )
+    rough.loc[f"signature, depth {k}", ["lower", "upper"]] = (
+        bounds.lower,
+        bounds.upper,
+    )
+rough.round(2).fillna("")
+
+# %%
+deep = rough.loc["signature, depth 4"]
+upper = memory.loc[hurst, "upper"]
+assert hurst > 0.3 or deep["less threshold"] > 3 * deep["s.e. of that"]
+assert (
+    (rough["mean, bp"] < upper + 4 * rough["s.e."]).drop("look-ahead bound").all()
+)
+record(
+    rough_gain=deep["less threshold"],
+    rough_gain_se=deep["s.e. of that"],
+    rough_lower=memory.loc[hurst, "lower"],
+    rough_upper=upper,
+    rough_threshold=rough.loc[THRESHOLD, "mean, bp"],
+    rough_present=rough.loc["present edge, cubic", "mean, bp"],
+    look_ahead=rough.loc["look-ahead bound", "mean, bp"],
+)
+
+# %% [markdown]
+# The best threshold earns {glue:text}`rough_threshold:.2f` bp, a cubic of the present edge with its
+# own coefficients at each date {glue:text}`rough_present:.2f`: the present, however it is used, has
+# no more to give. The whole path has {glue:text}`rough_gain:.2f` bp
+# ({glue:text}`rough_gain_se:.2f`) more, most of it from depth 2 on, where the area between time and
+# edge comes in. Between {glue:text}`rough_lower:.2f` and {glue:text}`rough_upper:.2f` lies what any
+# rule can earn; the {glue:text}`look_ahead:.2f` of perfect foresight are no benchmark.
+# "Lower" takes the martingale off the mean of the rule and so has a tenth of its error.
+
+# %% [markdown]
+# (a-session-is-short)=
+# ## A session is short
+#
+# Recorded edges are neither of the two. There is no trigger to start from where the edge is hardly
+# ever positive, so windows begin on a fixed grid, every {glue:text}`stride_ms:.0f` ms, whatever the
+# market does. Rules are made on the windows that end in the first part of the session, and valued
+# on those that begin after it. Windows overlap and the market lingers, so standard errors are
+# taken from stretches of {glue:text}`block_s:.0f` s as single observations.
+
+# %%
+session = data.load(dataset)
+session
+
+# %%
+found = triangles(session["markets"].index, start)
+if not found:
+    raise ValueError(f"start: {dataset} has no triangle through {start!r}")
+history = triangle_history(session["events"], found[0], start)
+first_ns, last_ns = (int(history.local_ns[i]) for i in (0, -1))
+span_ns = round((step_ms * n_dates + latency_ms) * MS)
+split_ns = first_ns + round(train_share * (last_ns - first_ns))
+starts_ns = np.arange(first_ns, last_ns - span_ns, round(stride_ms * MS))
+blocks = (starts_ns - split_ns) // round(block_s * 1e9)
+made_on, valued_on = starts_ns + span_ns <= split_ns, starts_ns >= split_ns
+if made_on.sum() < 50 or len(np.unique(blocks[valued_on])) < 3:
+    raise ValueError(f"{dataset} is too short for these windows, blocks and shares")
+
+
+def block_error(values, blocks):
+    """Standard error of a mean of values that are dependent within blocks."""
+    sums = pd.Series(values - values.mean()).groupby(blocks).sum()
+    return np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(values)
+
+
+def session_worlds(fee_bps, latency_ms=latency_ms):
+    """Windows to make rules on, windows to value them on, and those windows' blocks."""
+    edges, rewards = windows(history, starts_ns, fee_bps / 1e4, latency_ms)
+    whole = ~np.isnan(rewards).any(axis=1)  # orders arrive before the session ends
+    train, fresh = (
+        (edges[x], rewards[x]) for x in (made_on & whole, valued_on & whole)
+    )
+    return train, fresh, blocks[valued_on & whole]
+
+
+# %% tags=["keep_output", "nbval-check-output"]
+verdicts = {}
+for level in (0.0, fee_bps):
+    train, fresh, where = session_worlds(level)
+    found = rules(train, fresh)
+    verdicts[level] = compared(
+        found, fresh[1], lambda x, at=where: block_error(x, at)
+    )
+pd.concat({f"{level:g} bp a leg": v for level, v in verdicts.items()}).round(2)
+
+# %%
+free = verdicts[0.0]
+(edges, rewards), fresh, where = session_worlds(0.0)
+promise = pd.Series({k: policy(edges, rewards, k, False).in_sample for k in DEPTHS})
+mine = free.loc[f"signature, depth {depth}"]
+record(
+    session_gain=mine["less threshold"],
+    session_gain_se=mine["s.e. of that"],
+    session_promise=promise[depth],
+    session_earned=mine["mean, bp"],
+    session_ahead=free.loc["look-ahead bound", "mean, bp"],
+    session_threshold=free.loc[THRESHOLD, "mean, bp"],
+    n_train=len(edges),
+    n_fresh=len(where),
+    n_blocks=len(np.unique(where)),
+    positive_train=float((edges > 0).any(axis=1).mean()),
+    positive_fresh=float((fresh[0] > 0).any(axis=1).mean()),
+    best_net=float(
+        (history.products.max(axis=None) * (1 - fee_bps / 1e4) ** 3 - 1) * 1e4
+    ),
+    stride_ms=stride_ms,
+    block_s=block_s,
+    fee_bps=fee_bps,
+)
+
+# %%
+earned_there = free.filter(like="signature", axis=0)
+depth_curves = pd.DataFrame(
+    {
+        "promised": promise.to_numpy(),
+        "earned": earned_there["mean, bp"].to_numpy(),
+    },
+    index=list(DEPTHS),
+)
+error = earned_there["s.e."].to_numpy()
+earned_line = depth_curves["earned"]
+plots.lines(
+    depth_curves,
+    band={"earned": (earned_line - 2 * error, earned_line + 2 * error)},
+    x="depth of the signature",
+    y="earned, bp a window",
+    level=(0.0, "let everything go"),
+    caption=f"What rules promise on the {len(edges)} windows they were made on, and "
+    f"earn on {len(where)} later ones, without fees ({session.name}); two standard "
+    "errors from blocks.",
+    alt="Two curves against depth: promised "
+    f"{promise.iloc[0]:.2f} to {promise.iloc[-1]:.2f} basis points, earned "
+    f"{earned_line.iloc[0]:.2f} to {earned_line.iloc[-1]:.2f}.",
+)
+
+# %% [markdown]
+# At {glue:text}`fee_bps:.0f` bp a leg the best moment of the session nets
+# {glue:text}`best_net:.1f` bp. Without fees, {glue:text}`positive_train:.3f` of the
+# {glue:text}`n_train` windows that rules are made on and {glue:text}`positive_fresh:.3f` of the
+# {glue:text}`n_fresh` later ones have a positive edge at any date, and {glue:text}`n_blocks` blocks
+# is what there is to judge by. The unattainable bound is {glue:text}`session_ahead:.3f` bp a
+# window. The threshold chosen before earns {glue:text}`session_threshold:.3f`, the signature of
+# depth {glue:text}`depth` {glue:text}`session_earned:.3f`, and it had promised
+# {glue:text}`session_promise:.2f`. The distance between promise and outcome is the result: each
+# depth fits more coefficients at each date to a handful of independent opportunities, and what it
+# learns about *these* opportunities is wrong about the next. No difference in the table is evidence
+# that the path matters, and none that it does not: a session of this length cannot tell. What it can
+# tell is that a rule that looks good in sample has to be shown on windows it has not seen.
+
+# %% [markdown]
+# (does-waiting-survive)=
+# ## Does waiting survive fees and latency?
+#
+# **Fees.** A fee moves every edge down and every threshold up. Where the edge after fees is hardly
+# ever positive the best level in training is often infinite and "never" wins by doing nothing.
+# **Latency** makes the reward a forecast, and a forecast is where a path could help; it also makes
+# every attempt at a short-lived opportunity a lottery ticket. **Queue** does not matter to takers;
+# **competition** does, and is not in the recording: opportunities that we wait for are those that
+# others left. **Capacity** is what the best quotes display at the decision. **Number of trials:**
+# the table has ten rules and two fees, and the best of several equals looks good by chance; the
+# depth quoted in the claim was fixed before.
+#
+# ## Fee by latency
+#
+# What the signature rule of depth {glue:text}`depth` earns beyond the best threshold as fee and
+# latency change, everything made anew for each point.
+
+# %%
+sweep_fees = np.unique([0.0, 1.0, 3.0, fee_bps])
+sweep_ms = np.array([0.0, 10.0, 20.0, 50.0, 100.0, 200.0])
+gains, errors = ({f"fee {x:g} bp": [] for x in sweep_fees} for _ in range(2))
+for level in sweep_fees:
+    for delay in sweep_ms:
+        train, fresh, where = session_worlds(level, delay)
+        row = compared(
+            rules(train, fresh, depths=(depth,)),
+            fresh[1],
+            lambda x, at=where: block_error(x, at),
+        ).loc[f"signature, depth {depth}"]
+        gains[f"fee {level:g} bp"].append(row["less threshold"])
+        errors[f"fee {level:g} bp"].append(row["s.e. of that"])
+gains, errors = (pd.DataFrame(x, index=sweep_ms) for x in (gains, errors))
+
+# %%
+plots.lines(
+    gains,
+    band={x: (gains[x] - 2 * errors[x], gains[x] + 2 * errors[x]) for x in gains},
+    x="latency, ms",
+    y="more than the threshold, bp",
+    level=(0.0, "the best threshold"),
+    caption=f"Signature rule of depth {depth} less the best threshold in "
+    f"{session.name}, by fee a leg and latency; two standard errors from blocks.",
+    alt=f"{len(sweep_fees)} curves against latency between {gains.min(axis=None):.2f} "
+    f"and {gains.max(axis=None):.2f} basis points.",
+)
+
+# %% [markdown]
+# The same for other sessions, depths and seeds:
+#
+# ```console
+# for d in 1 2 3 4; do labkit run triangular_signature_optimal_stopping -p depth $d; done
+# labkit results triangular_signature_optimal_stopping
+# papermill notebooks/triangular_signature_optimal_stopping.ipynb out.ipynb -p hurst 0.2
+# ```
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. Change.** Put a latency of one date into the world with memory: what is earned is the next
+# edge, less the cost, which may be negative, and the last date lets go. The reward is no longer
+# known at its date. How much of the gain is left?
+
+# %% tags=["hide-input"]
+lagged = []
+for edge in (rough_world(hurst, k)[0] for k in (0, 1)):
+    lagged.append((edge, np.pad(edge[:, 1:], [(0, 0), (0, 1)])))
+late = compared(rules(*lagged), lagged[1][1]).loc["signature, depth 4"]
+print(
+    f"{late['mean, bp']:.2f} bp, {late['less threshold']:.2f} more than the "
+    f"threshold ({late['s.e. of that']:.2f})"
+)
+
+# %% [markdown]
+# **2. Extend.** Give the rule the edge of the other round trip as a second coordinate of the path,
+# in the session without fees. Mind how many coefficients depth 2 then has.
+
+# %% tags=["hide-input"]
+dates_ns = starts_ns[:, None] + np.arange(n_dates) * round(step_ms * MS)
+both = (np.sort(history.products.to_numpy()[history.positions(dates_ns)]) - 1) * 1e4
+paths = np.stack([from_zero(both[..., i]) for i in (1, 0)], axis=-1)
+_, gains_all = windows(history, starts_ns, 0.0)
+whole = ~np.isnan(gains_all).any(axis=1)
+early, later = made_on & whole, valued_on & whole
+two = signature_policy(
+    paths[early],
+    gains_all[early],
+    depth=2,
+    dates=np.arange(1, n_dates + 1),
+    observed=False,
+)
+value = earned(gains_all[later], two.stops(paths[later], gains_all[later]))
+print(
+    f"{two.continuation.shape[1]} coefficients a date: promised {two.in_sample:.2f}, "
+    f"earned {value.mean():.2f} bp ({block_error(value, blocks[later]):.2f})"
+)
+
+# %% [markdown]
+# **3. Break.** Tell the rule of the planted session that rewards are observed at their dates. It
+# then knows whether the orders will arrive in time. By how many standard errors does it beat what
+# {eq}`eq-memoryless` says is possible?
+
+# %% tags=["hide-input"]
+edges, rewards = windows(known, opened[:-1], planted_fee)
+cheat = policy(edges[:half], rewards[:half], 2, True)
+value = earned(rewards[half:], cheat.stops(from_zero(edges[half:]), rewards[half:]))
+too_good = (value.mean() - closed_form) / stats.sem(value)
+assert too_good > 4
+print(f"{value.mean():.2f} bp of {closed_form:.2f} possible: {too_good:.0f} errors")
+
+# %% [markdown]
+# ## Further reading
+#
+# - {cite:t}`bayer_2023`: stopping with signatures, and why linear rules on them are enough.
+# - {cite:t}`rogers_2002` and {cite:t}`haugh_kogan_2004`: the upper bound.
+# - {cite:t}`longstaff_schwartz_2001`: the regression, on the present state.
+# - {cite:t}`becker_2019`: the same process, stopped by neural networks.
+# - {cite:t}`fenn_2009`: how long triangles in foreign exchange stay open.
+
+# %% tags=["remove-input"]
+import labkit
+
+print(
+    f"labkit {labkit.__version__}, NumPy {np.__version__}, pandas {pd.__version__}"
+)
+print("time of this run, backend and data: see the page Execution")
