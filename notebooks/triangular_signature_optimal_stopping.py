@@ -79,7 +79,7 @@ n_planted = 2000  # opportunities planted in the session of known truth
 mean_life_ms = 100.0  # their mean life, milliseconds
 planted_fee_bps = 1.0  # taker fee of each leg there, basis points
 hurst = 0.3  # index of the edge with memory
-n_paths = 12000  # its paths to make a rule on, and as many fresh ones
+n_paths = 16000  # its paths to make a rule on, and as many fresh ones
 swing_bp = 10.0  # its standard deviation at the end of a window, basis points
 cost_bp = 3.0  # what taking it costs, basis points
 
@@ -118,7 +118,7 @@ record(dataset=dataset, hurst=hurst, depth=depth, latency_ms=latency_ms)
 # Rules are dates: a rule turns each path into the index of the date at which it stops.
 
 # %%
-THRESHOLD = "edge above the best level"
+FIXED, FALLING = "best fixed level", "best falling level"
 UNIT = 10.0  # basis points; paths are divided by it before powers are taken
 
 
@@ -127,17 +127,32 @@ def earned(rewards, stops):
     return rewards[np.arange(len(rewards)), stops]
 
 
-def first_above(edges, level):
-    """First date at which the edge known then is above a level, or the last one."""
-    reached = edges > level
+def first_above(edges, boundary):
+    """First date at which the edge known then is above a boundary, or the last one."""
+    reached = edges > boundary
     reached[:, -1] = True
     return reached.argmax(axis=1)
 
 
-def best_level(edges, rewards):
-    """The level that earns most on these paths; of equals, the highest."""
-    levels = np.append(np.inf, np.quantile(edges, np.linspace(1, 0, 61)))
-    return max(levels, key=lambda x: earned(rewards, first_above(edges, x)).mean())
+def best_boundary(edges, rewards, powers):
+    """Of boundaries level * left**power in the time left, the one that earns most."""
+    left = np.linspace(1.0, 0.0, edges.shape[1])
+    levels = np.quantile(edges, np.linspace(0, 1, 41))
+    levels = np.concatenate([levels, np.linspace(0.0, max(edges.max(), 1.0), 41)])
+    tried = [np.full(len(left), np.inf)]
+    for power in powers:
+        for level in np.sort(levels)[::-1]:
+            if power == 0 or level > 0:
+                tried.append(level * left**power)
+    return max(tried, key=lambda x: earned(rewards, first_above(edges, x)).mean())
+
+
+def thresholds(edges, rewards):
+    """Boundaries on the present edge that earned most on these paths."""
+    return {
+        FIXED: best_boundary(edges, rewards, (0,)),
+        FALLING: best_boundary(edges, rewards, (0, 0.25, 0.5, 1)),
+    }
 
 
 def from_zero(edges):
@@ -173,13 +188,14 @@ for index in np.unique([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, hurst]):
     bounds = policy(edges, rewards, 4, True, noise).bounds(
         from_zero(fresh[0]), *fresh[1:]
     )
-    level = best_level(edges, rewards)
-    gain = earned(fresh[1], bounds.stops) - earned(
-        fresh[1], first_above(fresh[0], level)
-    )
+    value = earned(fresh[1], bounds.stops)
+    gains = {
+        name: value - earned(fresh[1], first_above(fresh[0], boundary))
+        for name, boundary in thresholds(edges, rewards).items()
+    }
     memory[index] = {
-        "gain": gain.mean(),
-        "se": stats.sem(gain),
+        **{name: gain.mean() for name, gain in gains.items()},
+        **{f"{name}, s.e.": stats.sem(gain) for name, gain in gains.items()},
         "rule": bounds.plain,
         "lower": bounds.lower,
         "lower_se": bounds.lower_error,
@@ -189,18 +205,22 @@ for index in np.unique([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, hurst]):
 memory = pd.DataFrame.from_dict(memory, orient="index")
 
 # %%
-low, high = (memory["gain"] + k * 2 * memory["se"] for k in (-1, 1))
+beyond = memory[[FIXED, FALLING]]
+band = {x: 2 * memory[f"{x}, s.e."] for x in beyond}
 plots.lines(
-    memory[["gain"]],
-    band={"gain": (low, high)},
+    beyond.add_prefix("beyond the "),
+    band={
+        f"beyond the {x}": (beyond[x] - e, beyond[x] + e) for x, e in band.items()
+    },
     x="Hurst index of the edge",
-    y="more than the threshold, bp",
-    level=(0.0, "the best threshold"),
-    caption="What a rule on the signature of depth 4 earns beyond the best fixed "
-    f"threshold, on {n_paths} fresh paths of {n_dates} dates; two standard errors.",
-    alt=f"A curve against the Hurst index from {memory['gain'].iloc[0]:.2f} basis "
-    f"points at {memory.index[0]:.1f} to {memory['gain'].iloc[-1]:.2f} at "
-    f"{memory.index[-1]:.1f}; at 0.5 it is {memory.loc[0.5, 'gain']:.2f}.",
+    y="signature rule earns, bp",
+    level=(0.0, ""),
+    caption="What a rule on the signature of depth 4 earns beyond thresholds on the "
+    f"present edge, on {n_paths} fresh paths of {n_dates} dates; two standard errors.",
+    alt="Two curves against the Hurst index, beyond a fixed level from "
+    f"{beyond[FIXED].iloc[0]:.2f} to {beyond[FIXED].iloc[-1]:.2f} basis points, beyond "
+    f"a falling one from {beyond[FALLING].iloc[0]:.2f} to "
+    f"{beyond[FALLING].iloc[-1]:.2f}; near 0 at 0.5.",
 )
 
 # %% [markdown]
@@ -394,14 +414,15 @@ DEPTHS = (1, 2, 3, 4)
 def rules(train, fresh, observed=False, depths=DEPTHS):
     """Dates at which rules made on `train` stop the paths of `fresh`."""
     (edges, rewards), (new, unseen) = train, fresh
-    never = np.full(len(new), new.shape[1] - 1)
+    last = np.full(len(new), new.shape[1] - 1)
     found = {
-        "take at once": 0 * never,
-        "wait, best in training": 0 * never + rewards.mean(axis=0).argmax(),
+        "take at once": 0 * last,
+        "wait, best in training": 0 * last + rewards.mean(axis=0).argmax(),
         "edge above 0": first_above(new, 0.0),
-        THRESHOLD: first_above(new, best_level(edges, rewards)),
-        "never": never,
+        "to the last date": last,
     }
+    for name, boundary in thresholds(edges, rewards).items():
+        found[name] = first_above(new, boundary)
     # Powers of the present edge as coordinates, of which depth 1 sees the present.
     cubic = [
         np.stack([from_zero(x) ** k for k in (1, 2, 3)], -1) for x in (edges, new)
@@ -424,7 +445,7 @@ def compared(found, rewards, error=stats.sem):
         name: [
             x.mean(),
             error(x),
-            (gain := x - earn[THRESHOLD]).mean(),
+            (gain := x - earn[FALLING]).mean(),
             error(gain),
         ]
         for name, x in earn.items()
@@ -552,12 +573,12 @@ for k in DEPTHS:
         bounds.lower,
         bounds.upper,
     )
-rough.round(2).fillna("")
+rough.round(2)
 
 # %%
 deep = rough.loc["signature, depth 4"]
 upper = memory.loc[hurst, "upper"]
-assert hurst > 0.3 or deep["less threshold"] > 3 * deep["s.e. of that"]
+assert hurst > 0.3 or deep["less threshold"] > 2 * deep["s.e. of that"]
 assert (
     (rough["mean, bp"] < upper + 4 * rough["s.e."]).drop("look-ahead bound").all()
 )
@@ -566,7 +587,8 @@ record(
     rough_gain_se=deep["s.e. of that"],
     rough_lower=memory.loc[hurst, "lower"],
     rough_upper=upper,
-    rough_threshold=rough.loc[THRESHOLD, "mean, bp"],
+    rough_threshold=rough.loc[FALLING, "mean, bp"],
+    rough_fixed=rough.loc[FIXED, "mean, bp"],
     rough_present=rough.loc["present edge, cubic", "mean, bp"],
     look_ahead=rough.loc["look-ahead bound", "mean, bp"],
 )
@@ -646,7 +668,7 @@ record(
     session_promise=promise[depth],
     session_earned=mine["mean, bp"],
     session_ahead=free.loc["look-ahead bound", "mean, bp"],
-    session_threshold=free.loc[THRESHOLD, "mean, bp"],
+    session_threshold=free.loc[FALLING, "mean, bp"],
     n_train=len(edges),
     n_fresh=len(where),
     n_blocks=len(np.unique(where)),
