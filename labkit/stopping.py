@@ -528,7 +528,7 @@ class SignaturePolicy:
         running = np.ones(b, bool)
         total, martingale = np.zeros(b), np.zeros(gains.shape)
         place = {int(date): i for i, date in enumerate(self.dates)}
-        for point, signature in enumerate(_initial_segments(points, self.depth)):
+        for point, signature in enumerate(_forwards(points, self.depth)):
             date = place.get(point)
             reward = _reward(gains, date, self.observed)
             if date is not None:
@@ -570,17 +570,41 @@ def _timed(paths: ArrayLike, times: ArrayLike | None, name: str = "paths") -> Ar
     return signatures.with_time(points, times)
 
 
-def _initial_segments(points: Array, depth: int) -> Iterator[Array]:
-    """Signatures of the paths up to each point, one after the other (Chen's identity)."""
-    b, n, d = points.shape
-    signature = np.zeros((b, signatures.size(d, depth)))
+def _unit(points: Array, depth: int) -> Array:
+    """Signatures of the first points alone."""
+    signature = np.zeros((len(points), signatures.size(points.shape[2], depth)))
     signature[:, 0] = 1.0
+    return signature
+
+
+def _extended(signature: Array, points: Array, step: int, depth: int) -> Array:
+    """Signatures up to point `step` from those up to the point before (Chen's identity)."""
+    return kernels.signature_extend(signature, points[:, step] - points[:, step - 1], depth)
+
+
+def _forwards(points: Array, depth: int) -> Iterator[Array]:
+    """Signatures of the paths up to each point, one after the other."""
+    signature = _unit(points, depth)
     yield signature
-    for step in range(1, n):
-        signature = kernels.signature_extend(
-            signature, points[:, step] - points[:, step - 1], depth
-        )
+    for step in range(1, points.shape[1]):
+        signature = _extended(signature, points, step, depth)
         yield signature
+
+
+def _backwards(points: Array, depth: int) -> Iterator[Array]:
+    """The same from the last point to the first, digit by digit.
+
+    Some are kept on the way there and the others made again from them: the square root of the
+    memory that all would take, and none of the rounding of running the path back.
+    """
+    n = points.shape[1]
+    block = max(math.isqrt(n - 1), 1)
+    starts = {step: s for step, s in enumerate(_forwards(points, depth)) if step % block == 0}
+    for first in reversed(starts):
+        some = [starts[first]]
+        for step in range(first + 1, min(first + block, n)):
+            some.append(_extended(some[-1], points, step, depth))
+        yield from reversed(some)
 
 
 def _cut(signature: Array, dim: int, depth: int) -> Array:
@@ -633,13 +657,10 @@ def signature_policy(
     place = {int(date): i for i, date in enumerate(allowed)}
     continuation = np.zeros((n, signatures.size(d, most) + known))
     integrand = np.zeros((n, noise.shape[2], signatures.size(d, dual) + known))
-    signature = kernels.signature(points, most, False)
     cash = gains[:, -1].copy()
-    for point in range(n - 1, -1, -1):
-        # From the whole path back: what a segment added is taken away by its reverse.
-        signature = kernels.signature_extend(
-            signature, points[:, point] - points[:, point + 1], most
-        )
+    known_signatures = _backwards(points, most)
+    next(known_signatures)  # at the last point there is nothing to decide
+    for point, signature in zip(range(n - 1, -1, -1), known_signatures, strict=True):
         date = place.get(point)
         reward = _reward(gains, date, known)
         now = _beside(signature, reward)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from labkit import published
+from labkit import published, signatures
 from labkit.stopping import (
     binomial_tree,
     black_scholes,
@@ -262,6 +262,23 @@ def test_bounds_enclose_the_tree_of_a_put():
     )
     assert enclosed(binomial_tree(36.0, STRIKE, RATE, 0.2, 1.0, dates=50), bounds)
     assert 0 < bounds.gap < 0.25
+
+
+@pytest.mark.parametrize("quiet", [0, 12])
+def test_the_rule_is_that_of_least_squares_on_every_prefix(quiet):
+    """Also where a coordinate does not move at first, so that its words are exactly 0."""
+    paths = fractional_brownian_motion(400, 20, 0.3, 1)
+    paths[:, : quiet + 1] = 0.0
+    prefixes = signatures.signature(signatures.with_time(paths[..., None]), 3, prefixes=True)
+    cash = paths[:, -1].copy()
+    for date in range(19, -1, -1):
+        now = prefixes[:, date]
+        going_on = now @ np.linalg.lstsq(now, cash, rcond=1e-9)[0]
+        cash = np.where(paths[:, date] >= going_on, paths[:, date], cash)
+    policy = signature_policy(paths, paths, depth=3)
+    assert policy.in_sample == pytest.approx(cash.mean(), rel=1e-9)
+    stops = policy.stops(paths, paths)
+    assert paths[np.arange(400), stops].mean() == pytest.approx(policy.in_sample, rel=1e-9)
 
 
 def independent_rewards(seed, n, b=4000):
