@@ -123,7 +123,6 @@ record(dataset=dataset, hurst=hurst, depth=depth, latency_ms=latency_ms)
 # Rules are dates: a rule turns each path into the index of the date at which it stops.
 
 # %%
-FIXED, FALLING = "best fixed level", "best falling level"
 UNIT = 10.0  # basis points; paths are divided by it before powers are taken
 
 
@@ -133,14 +132,18 @@ def earned(rewards, stops):
 
 
 def first_above(edges, boundary):
-    """First date at which the edge known then is above a boundary, or the last one."""
+    """First date at which the edge is above a boundary, or the last one."""
     reached = edges > boundary
     reached[:, -1] = True
     return reached.argmax(axis=1)
 
 
+# %%
+FIXED, FALLING = "best fixed level", "best falling level"
+
+
 def best_boundary(edges, rewards, powers):
-    """Of boundaries level * left**power in the time left, the one that earns most."""
+    """Of boundaries level * left**power, left from 1 to 0, the best one."""
     left = np.linspace(1.0, 0.0, edges.shape[1])
     levels = np.quantile(edges, np.linspace(0, 1, 41))
     levels = np.concatenate([levels, np.linspace(0.0, max(edges.max(), 1.0), 41)])
@@ -160,25 +163,31 @@ def thresholds(edges, rewards):
     }
 
 
+# %%
+WHOLE_DEPTH = 4  # of the signature where the law is known
+
+
 def from_zero(edges):
     """Paths that begin with a point 0: a signature forgets where a path begins."""
     return np.pad(edges, [(0, 0), (1, 0)]) / UNIT
 
 
-def policy(edges, rewards, depth, observed, noise=None):
-    """The signature rule made on edges (b, n) and rewards (b, n) at n dates."""
-    dates = np.arange(1, edges.shape[1] + 1)
+def policy(paths, rewards, depth, observed, noise=None):
+    """The signature rule made on paths (b, n + 1, ...) and rewards (b, n)."""
     return signature_policy(
-        from_zero(edges),
+        paths,
         rewards,
         depth=depth,
-        dates=dates,
+        dates=np.arange(1, paths.shape[1]),
         observed=observed,
         innovations=noise,
     )
 
 
 # %%
+HURSTS = np.unique([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, hurst])
+
+
 def rough_world(index, stream):
     """Edge after cost, reward and innovations of paths with a Hurst index."""
     paths = fractional_brownian_motion(n_paths, n_dates, index, 2 * seed + stream)
@@ -188,9 +197,9 @@ def rough_world(index, stream):
 
 
 memory = {}
-for index in np.unique([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, hurst]):
+for index in HURSTS:
     made_on, (edges, rewards, noise) = (rough_world(index, k) for k in (0, 1))
-    made = policy(*made_on[:2], 4, True, made_on[2])
+    made = policy(from_zero(made_on[0]), made_on[1], WHOLE_DEPTH, True, made_on[2])
     stops = made.stops(from_zero(edges), rewards)
     rewards = rewards - made.martingale(from_zero(edges), rewards, noise)
     value = earned(rewards, stops)
@@ -216,11 +225,11 @@ plots.lines(
     x="Hurst index of the edge",
     y="signature rule earns, bp",
     level=(0.0, ""),
-    caption="What a rule on the signature of depth 4 earns beyond thresholds on the "
-    f"present edge, on {n_paths} fresh paths of {n_dates} dates; two standard errors.",
+    caption="What a rule on the signature earns beyond thresholds on the present "
+    f"edge: {n_paths} fresh paths of {n_dates} dates, two standard errors.",
     alt="Two curves against the Hurst index, beyond a fixed level from "
-    f"{beyond[FIXED].iloc[0]:.2f} to {beyond[FIXED].iloc[-1]:.2f} basis points, beyond "
-    f"a falling one from {beyond[FALLING].iloc[0]:.2f} to "
+    f"{beyond[FIXED].iloc[0]:.2f} to {beyond[FIXED].iloc[-1]:.2f} basis points, "
+    f"beyond a falling one from {beyond[FALLING].iloc[0]:.2f} to "
     f"{beyond[FALLING].iloc[-1]:.2f}; near 0 at 0.5.",
 )
 
@@ -298,12 +307,12 @@ def rule_by_hand(edges, rewards, depth):
 
 # %%
 stops, value = rule_by_hand(late_edge, late_reward, 3)
-same = policy(late_edge, late_reward, 3, False)
+same = policy(from_zero(late_edge), late_reward, 3, False)
 np.testing.assert_array_equal(same.stops(from_zero(late_edge), late_reward), stops)
 np.testing.assert_allclose(same.in_sample, value, rtol=1e-9)
 seconds = [
     min(timeit.repeat(lambda f=f: f(late_edge, late_reward, 3), number=1, repeat=3))
-    for f in (lambda *given: policy(*given, False), rule_by_hand)
+    for f in (lambda x, r, k: policy(from_zero(x), r, k, False), rule_by_hand)
 ]
 print(f"signature_policy takes {seconds[0] / seconds[1]:.2f} of the time by hand")
 
@@ -412,7 +421,7 @@ record(p=p, star=star, loss=loss, closed_form=closed_form, met=met)
 DEPTHS = (1, 2, 3, 4)
 
 
-def rules(train, fresh, observed=False, depths=DEPTHS):
+def rules(train, fresh, observed=False, depths=DEPTHS, noise=None):
     """Dates at which rules made on `train` stop the paths of `fresh`."""
     (edges, rewards), (new, unseen) = train, fresh
     last = np.full(len(new), new.shape[1] - 1)
@@ -428,14 +437,17 @@ def rules(train, fresh, observed=False, depths=DEPTHS):
     cubic = [
         np.stack([from_zero(x) ** k for k in (1, 2, 3)], -1) for x in (edges, new)
     ]
-    dates = np.arange(1, new.shape[1] + 1)
-    found["present edge, cubic"] = signature_policy(
-        cubic[0], rewards, depth=1, dates=dates, observed=observed
+    found["present edge, cubic"] = policy(
+        cubic[0], rewards, 1, observed, noise
     ).stops(cubic[1], unseen)
     for k in depths:
-        made = policy(edges, rewards, k, observed)
+        made = policy(from_zero(edges), rewards, k, observed, noise)
         found[f"signature, depth {k}"] = made.stops(from_zero(new), unseen)
     return found
+
+
+# %%
+OF_RULES = ["mean, bp", "s.e.", "less reference", "s.e. of that"]
 
 
 def compared(found, rewards, error=stats.sem, than=FALLING):
@@ -451,8 +463,7 @@ def compared(found, rewards, error=stats.sem, than=FALLING):
         ]
         for name, x in earn.items()
     }
-    columns = ["mean, bp", "s.e.", "less reference", "s.e. of that"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=OF_RULES)
 
 
 # %% tags=["keep_output", "nbval-check-output"]
@@ -469,7 +480,7 @@ assert (
 planted.round(3)
 
 # %%
-best = planted.loc["signature, depth 4"]
+best = planted.loc[f"signature, depth {WHOLE_DEPTH}"]
 record(planted_gain=best["less reference"], planted_gain_se=best["s.e. of that"])
 
 # %% [markdown]
@@ -501,21 +512,19 @@ curves = pd.DataFrame(
 )
 error = stats.sem(attempts, axis=0)
 assert (abs(curves["theory"] - curves["simulated"]) < 4 * error + 0.01).all()
+
+# %%
+low, high = (curves["simulated"] + k * error for k in (-2, 2))
 plots.lines(
     curves,
-    band={
-        "simulated": (
-            curves["simulated"] - 2 * error,
-            curves["simulated"] + 2 * error,
-        )
-    },
+    band={"simulated": (low, high)},
     x="time waited after the edge is seen, ms",
     y="earned, bp a window",
     level=(0.0, ""),
     caption="What waiting costs where opportunities have no memory: taken at one "
-    f"date if seen above {star:.2f} bp then; {len(edges)} windows, two standard errors.",
+    f"date if seen above {star:.2f} bp then; {len(edges)} windows, two s.e.",
     alt=f"Two falling curves that agree, from {curves.iloc[0, 0]:.2f} basis points "
-    f"without waiting to {curves.iloc[-1, 0]:.2f} after {waits[-1]:.0f} milliseconds.",
+    f"without waiting to {curves.iloc[-1, 0]:.2f} after {waits[-1]:.0f} ms.",
 )
 
 # %% [markdown]
@@ -571,19 +580,20 @@ record(
 # The closed form is {glue:text}`brownian:.3f` bp; the rule of depth 4 comes to
 # {glue:text}`brownian_lower:.3f` ({glue:text}`brownian_se:.3f`), and the upper bound is
 # {glue:text}`brownian_upper:.3f`: above, as it must be, and not tight, because few polynomials of
-# the innovations make up the martingale. Now the index {glue:text}`hurst:.1f`:
+# the innovations make up the martingale. Where waiting is all there is to know, estimating is a cost. Now the index {glue:text}`hurst:.1f`:
 
 # %% tags=["keep_output", "nbval-check-output"]
 (edges, rewards, noise), fresh_rough = (rough_world(hurst, k) for k in (0, 1))
-made = policy(edges, rewards, 4, True, noise)
+made = policy(from_zero(edges), rewards, WHOLE_DEPTH, True, noise)
 clean = fresh_rough[1] - made.martingale(
     from_zero(fresh_rough[0]), *fresh_rough[1:]
 )
-rough = compared(rules((edges, rewards), fresh_rough[:2], observed=True), clean)
+found = rules((edges, rewards), fresh_rough[:2], observed=True, noise=noise)
+rough = compared(found, clean)
 rough.round(2)
 
 # %%
-deep, reach = rough.loc["signature, depth 4"], rough.loc["upper bound"]
+deep, reach = rough.loc[f"signature, depth {WHOLE_DEPTH}"], rough.loc["upper bound"]
 highest = reach["mean, bp"] + 4 * (rough["s.e."] + reach["s.e."])
 assert (rough["mean, bp"] < highest).all()
 assert hurst > 0.3 or deep["less reference"] > 3 * deep["s.e. of that"]
@@ -606,9 +616,9 @@ record(
 # rule that a desk would write first, the path looks worth {glue:text}`over_fixed:.3f` bp
 # ({glue:text}`over_fixed_se:.3f`), against one that also knows the time
 # {glue:text}`over_falling:.3f` ({glue:text}`over_falling_se:.3f`). A regression on the present is no
-# better control: its cubic, fitted at each date, comes to {glue:text}`rough_present:.2f`, and depth
-# 1, linear in the present, falls short of both levels. Memory needs depth 2, where the area between
-# time and edge comes in, and it is worth more the rougher the edge (first figure). Between
+# better control: its cubic, fitted at each date, comes to {glue:text}`rough_present:.2f` only. Nor
+# does memory come with the first iterated integrals: the table says from which depth on the path
+# beats the falling level. It is worth more the rougher the edge (first figure). Between
 # {glue:text}`rough_value:.2f` and {glue:text}`rough_upper:.2f` lies what the best rule can earn; the
 # {glue:text}`foresight:.2f` of perfect foresight are no benchmark.
 
@@ -648,7 +658,7 @@ def block_error(values, blocks):
 
 
 def session_worlds(fee_bps, latency_ms=latency_ms):
-    """Windows to make rules on, windows to value them on, and those windows' blocks."""
+    """Windows to make rules on, windows to value them on, and blocks of those."""
     edges, rewards = windows(history, starts_ns, fee_bps / 1e4, latency_ms)
     whole = ~np.isnan(rewards).any(axis=1)  # orders arrive before the session ends
     train, fresh = (
@@ -670,7 +680,9 @@ pd.concat({f"{level:g} bp a leg": v for level, v in verdicts.items()}).round(2)
 # %%
 free = verdicts[0.0]
 (edges, rewards), fresh, where = session_worlds(0.0)
-promise = pd.Series({k: policy(edges, rewards, k, False).in_sample for k in DEPTHS})
+promise = pd.Series(
+    {k: policy(from_zero(edges), rewards, k, False).in_sample for k in DEPTHS}
+)
 mine = free.loc[f"signature, depth {depth}"]
 record(
     session_gain=mine["less reference"],
@@ -683,11 +695,14 @@ record(
     n_train=len(edges),
     n_fresh=len(where),
     n_blocks=len(np.unique(where)),
+)
+
+# %%
+best_product = history.products.max(axis=None)
+record(
     positive_train=float((edges > 0).any(axis=1).mean()),
     positive_fresh=float((fresh[0] > 0).any(axis=1).mean()),
-    best_net=float(
-        (history.products.max(axis=None) * (1 - fee_bps / 1e4) ** 3 - 1) * 1e4
-    ),
+    best_net=float((best_product * (1 - fee_bps / 1e4) ** 3 - 1) * 1e4),
     stride_ms=stride_ms,
     block_s=block_s,
     fee_bps=fee_bps,
@@ -710,7 +725,7 @@ plots.lines(
     x="depth of the signature",
     y="earned, bp a window",
     level=(0.0, "let everything go"),
-    caption=f"What rules promise on the {len(edges)} windows they were made on, and "
+    caption=f"What rules promise on the {len(edges)} windows they are made on, and "
     f"earn on {len(where)} later ones, without fees ({session.name}); two standard "
     "errors from blocks.",
     alt="Two curves against depth: promised "
@@ -782,8 +797,8 @@ plots.lines(
     level=(0.0, "the best threshold"),
     caption=f"Signature rule of depth {depth} less the best threshold in "
     f"{session.name}, by fee a leg and latency; two standard errors from blocks.",
-    alt=f"{len(sweep_fees)} curves against latency between {gains.min(axis=None):.2f} "
-    f"and {gains.max(axis=None):.2f} basis points.",
+    alt=f"{len(sweep_fees)} curves against latency between "
+    f"{gains.min(axis=None):.2f} and {gains.max(axis=None):.2f} basis points.",
 )
 
 # %% [markdown]
@@ -823,17 +838,11 @@ paths = np.stack([from_zero(both[..., i]) for i in (1, 0)], axis=-1)
 _, gains_all = windows(history, starts_ns, 0.0)
 whole = ~np.isnan(gains_all).any(axis=1)
 early, later = made_on & whole, valued_on & whole
-two = signature_policy(
-    paths[early],
-    gains_all[early],
-    depth=2,
-    dates=np.arange(1, n_dates + 1),
-    observed=False,
-)
+two = policy(paths[early], gains_all[early], 2, False)
 value = earned(gains_all[later], two.stops(paths[later], gains_all[later]))
 print(
-    f"{two.continuation.shape[1]} coefficients a date: promised {two.in_sample:.2f}, "
-    f"earned {value.mean():.2f} bp ({block_error(value, blocks[later]):.2f})"
+    f"{two.continuation.shape[1]} coefficients a date: promised {two.in_sample:.2f}"
+    f", earned {value.mean():.2f} bp ({block_error(value, blocks[later]):.2f})"
 )
 
 # %% [markdown]
@@ -843,7 +852,7 @@ print(
 
 # %% tags=["hide-input"]
 edges, rewards = windows(known, opened[:-1], planted_fee)
-cheat = policy(edges[:half], rewards[:half], 2, True)
+cheat = policy(from_zero(edges[:half]), rewards[:half], 2, True)
 value = earned(rewards[half:], cheat.stops(from_zero(edges[half:]), rewards[half:]))
 too_good = (value.mean() - closed_form) / stats.sem(value)
 assert too_good > 4
