@@ -6,7 +6,8 @@ the empty word first (its coordinate is 1), then by length and in lexicographic 
 them. The coordinate of a word is the iterated integral of its letters in that order (Chen 1957;
 Lyons 1998).
 
-- of paths: `signature`, `log_signature`, `extend`, `signature_gradient`, `signature_kernel`, `gram`;
+- of paths: `signature`, `log_signature`, `extend`, `signature_gradient`, `signature_kernel`,
+  `gram`;
 - the algebra: `words`, `lyndon_words`, `product` (Chen's identity: of two pieces in a row),
   `inverse` (of the path run backwards), `exponential`, `logarithm`, `shuffle`;
 - what is done to a path first: `with_time`, `with_basepoint`, `lead_lag`.
@@ -271,6 +272,9 @@ def _batch(name: str, value: ArrayLike) -> tuple[Array, bool]:
 def signature(paths: ArrayLike | pd.DataFrame, depth: int, *, prefixes: bool = False) -> Array:
     """Signatures of piecewise linear paths up to a depth.
 
+    The cost is about ``size`` multiplications a point, a few more at low depths. In memory there is
+    one signature for each path; with `prefixes` one for each point, 2**28 coordinates at most.
+
     Parameters
     ----------
     paths : array_like, shape (n, d) or (b, n, d)
@@ -278,7 +282,8 @@ def signature(paths: ArrayLike | pd.DataFrame, depth: int, *, prefixes: bool = F
     depth : int
         Longest word, at least 1.
     prefixes : bool
-        Whether the signatures of all initial segments are wanted, that of one point first.
+        Whether the signatures of all initial segments are wanted, that of one point first: what
+        `extend` gives from point to point.
 
     Returns
     -------
@@ -350,6 +355,8 @@ def extend(element: ArrayLike, increment: ArrayLike, *, depth: int) -> Array:
 
 def log_signature(paths: ArrayLike | pd.DataFrame, depth: int, *, basis: str = "lyndon") -> Array:
     """Logarithms of signatures: the same information without its redundancy.
+
+    Taken of the whole path's signature, once; so the cost is that of `signature`.
 
     Parameters
     ----------
@@ -423,6 +430,10 @@ def _from_words(d: int, depth: int, dtype: type) -> Array:
 def signature_gradient(paths: ArrayLike | pd.DataFrame, depth: int, weights: ArrayLike) -> Array:
     """Derivatives by the points of a weighted sum of the coordinates of the signature.
 
+    The signature is unrolled step by step from its end, so that memory does not grow with the
+    length of the paths beyond the result; the cost is a few times that of `signature`
+    (Reizenstein & Graham 2020).
+
     Parameters
     ----------
     paths, depth
@@ -460,6 +471,9 @@ def signature_kernel(
 ) -> Any:
     """Inner products of untruncated signatures, pair by pair, by the Goursat equation.
 
+    The scheme is of second order (Salvi et al. 2021). A pair costs one cell for each two segments,
+    ``4**refinement`` with them, and has one row of cells in memory.
+
     Parameters
     ----------
     left, right : array_like, shape (n, d) and (m, d), or (b, n, d) and (b, m, d)
@@ -490,6 +504,8 @@ def signature_kernel(
 
 def gram(left: ArrayLike, right: ArrayLike | None = None, *, refinement: int = 0) -> Array:
     """Signature kernels of all pairs of two batches, or of one with itself.
+
+    Without `right` half of the pairs are computed and the table is symmetric to the last digit.
 
     Parameters
     ----------

@@ -276,7 +276,7 @@ plots.lines(
 # | $C_j$ | `cash` | bp | | {eq}`eq-two-regressions` |
 #
 # **Not reproduced here:** the published values of stopping fractional Brownian motion; they have
-# their own chapter. Here the process is put to work.
+# [their own chapter](signature_optimal_stopping). Here the process is put to work.
 #
 # ## Two regressions in one
 #

@@ -1770,3 +1770,439 @@ def test_hawkes_paths_do_not_depend_on_how_many_there_are(thinning):
     np.testing.assert_array_equal(many[3][:3], few[3])
     for a, b in zip(many[:3], few[:3], strict=True):
         np.testing.assert_array_equal(a[: len(b)], b)
+
+
+# Signatures: the same sums in another order, or of pieces, so that the last digits differ.
+
+
+def signature_paths(b, n, d, dtype, seed=0):
+    """Paths whose signatures neither grow nor fade with the number of points."""
+    steps = np.random.default_rng(seed).normal(size=(b, n, d)) / math.sqrt(n * d)
+    return steps.cumsum(axis=1).astype(dtype)
+
+
+def assert_same_numbers(name, *arguments):
+    ours, theirs = both(name, *arguments)
+    assert not isinstance(ours, Exception), ours
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    assert ours.flags.c_contiguous and ours.flags.writeable
+    precision = 1e-12 if ours.dtype == np.float64 else 2e-4
+    scale = np.abs(theirs).max(initial=1)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=precision * scale)
+
+
+def assert_same_signatures(paths, depth, seed=0):
+    rng = np.random.default_rng(seed)
+    _, n, d = paths.shape
+    assert_same_numbers("signature", paths, depth, False)
+    if n < 100:
+        assert_same_numbers("signature", paths, depth, True)
+    flat = reference.signature(paths, depth, False)
+    assert_same_numbers("signature_logarithm", flat, d, depth)
+    weights = rng.normal(size=flat.shape).astype(paths.dtype)
+    assert_same_numbers("signature_gradient", paths, depth, weights)
+    assert_same_numbers("signature_extend", weights, paths[:, -1].copy(), depth)
+
+
+SIGNATURE_TYPES = [np.float64, np.float32]
+
+
+@pytest.mark.parametrize("dtype", SIGNATURE_TYPES)
+@pytest.mark.parametrize(
+    ("d", "depths"), [(1, 9), (2, 8), (3, 6), (4, 6), (5, 4), (7, 3)], ids=lambda value: f"{value}"
+)
+def test_signatures_of_all_shapes_are_the_same(d, depths, dtype):
+    for depth in range(1, depths + 1):
+        for b, n in [(0, 3), (1, 1), (1, 2), (3, 8), (9, 5)]:
+            assert_same_signatures(signature_paths(b, n, d, dtype), depth)
+
+
+@pytest.mark.parametrize("dtype", SIGNATURE_TYPES)
+@pytest.mark.parametrize("n", [511, 512, 1024, 1025, 1026, 1700])
+def test_signatures_of_long_paths_are_the_same(n, dtype):
+    """Those of 1025 points and more are cut into pieces."""
+    for d, depth in [(2, 4), (3, 2)]:
+        assert_same_signatures(signature_paths(5, n, d, dtype), depth)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 20),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.sampled_from(SIGNATURE_TYPES),
+    st.integers(0, 2**32),
+)
+def test_random_signatures_are_the_same(b, n, d, depth, dtype, seed):
+    assert_same_signatures(signature_paths(b, n, d, dtype, seed), min(depth, 4), seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.sampled_from(SIGNATURE_TYPES),
+)
+def test_signature_kernels_are_the_same(b, c, n, m, d, refinement, dtype):
+    left, right = (3 * signature_paths(*s, d, dtype, s[0]) for s in [(b, n), (c, m)])
+    assert_same_numbers("signature_gram", left, right, refinement)
+    assert_same_numbers("signature_gram", left, None, refinement)
+    few = min(b, c)
+    pairs = left[:few].copy(), right[:few].copy()
+    assert_same_numbers("signature_kernel", *pairs, refinement)
+
+
+def test_signatures_do_not_depend_on_the_number_of_threads(monkeypatch):
+    many, long = signature_paths(300, 200, 3, np.float64), signature_paths(2, 40_000, 3, np.float64)
+    weights = np.random.default_rng(0).normal(size=(300, 121))
+    found = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("RAYON_NUM_THREADS", threads)
+        flat = _kernels.signature(many, 4, False)
+        found.append(
+            [
+                flat,
+                _kernels.signature(long, 4, False),
+                _kernels.signature_gradient(many, 4, weights),
+                _kernels.signature_gradient(long, 4, weights[:2]),
+                _kernels.signature_gram(many[:40], None, 0),
+                _kernels.signature_extend(np.repeat(flat, 120, 0), np.ones((36_000, 3)), 4),
+                _kernels.signature_logarithm(np.repeat(flat, 30, 0), 3, 4),
+            ]
+        )
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+SIGNATURE = {
+    "paths": np.zeros((2, 3, 2)),
+    "depth": 2,
+    "prefixes": False,
+    "weights": np.zeros((2, 7)),
+    "signatures": np.eye(1, 7).repeat(2, axis=0),
+    "increments": np.zeros((2, 2)),
+    "dim": 2,
+    "left": np.zeros((2, 3, 2)),
+    "right": np.zeros((2, 4, 2)),
+    "refinement": 1,
+}
+SIGNATURE_KERNELS = {
+    "signature": ["paths", "depth", "prefixes"],
+    "signature_extend": ["signatures", "increments", "depth"],
+    "signature_gradient": ["paths", "depth", "weights"],
+    "signature_gram": ["left", "right", "refinement"],
+    "signature_kernel": ["left", "right", "refinement"],
+    "signature_logarithm": ["signatures", "dim", "depth"],
+}
+
+
+def with_value(array, place, value):
+    changed = array.copy()
+    changed[place] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("paths", [[[0.0]]], TypeError),
+        ("paths", np.zeros((1, 2, 3), int), TypeError),
+        ("paths", np.zeros((2, 3)), ValueError),
+        ("paths", np.zeros((2, 0, 2)), ValueError),
+        ("paths", np.zeros((2, 3, 0)), ValueError),
+        ("paths", with_value(SIGNATURE["paths"], (1, 2, 0), np.nan), ValueError),
+        ("paths", np.full((2, 3, 2), -np.inf, np.float32), ValueError),
+        ("depth", 0, ValueError),
+        ("depth", 28, ValueError),
+        ("depth", 2.0, TypeError),
+        ("depth", True, TypeError),
+        ("prefixes", 1, TypeError),
+        ("prefixes", None, TypeError),
+        ("weights", np.zeros((2, 6)), ValueError),
+        ("weights", np.zeros((3, 7)), ValueError),
+        ("weights", np.zeros(7), ValueError),
+        ("weights", np.zeros((2, 7), np.float32), TypeError),
+        ("weights", with_value(SIGNATURE["weights"], (0, 6), np.inf), ValueError),
+        ("signatures", np.zeros((2, 6)), ValueError),
+        ("signatures", np.zeros(7), ValueError),
+        ("signatures", None, TypeError),
+        ("signatures", with_value(SIGNATURE["signatures"], (1, 3), np.nan), ValueError),
+        ("increments", np.zeros((2, 0)), ValueError),
+        ("increments", np.zeros(2), ValueError),
+        ("increments", np.zeros((2, 2), bool), TypeError),
+        ("increments", with_value(SIGNATURE["increments"], (1, 1), np.inf), ValueError),
+        ("dim", 0, ValueError),
+        ("dim", "2", TypeError),
+        ("left", np.zeros((2, 3, 0)), ValueError),
+        ("left", with_value(SIGNATURE["left"], (0, 0, 1), np.nan), ValueError),
+        ("right", np.zeros((2, 4, 3)), ValueError),
+        ("right", np.zeros((2, 4, 2), np.float32), TypeError),
+        ("right", np.zeros((2, 4)), ValueError),
+        ("right", with_value(SIGNATURE["right"], (1, 3, 1), np.inf), ValueError),
+        ("refinement", -1, ValueError),
+        ("refinement", 17, ValueError),
+        ("refinement", 0.5, TypeError),
+    ],
+)
+def test_bad_signature_arguments_are_refused_in_the_same_words(name, value, error):
+    for kernel in (kernel for kernel, names in SIGNATURE_KERNELS.items() if name in names):
+        arguments = [(SIGNATURE | {name: value})[each] for each in SIGNATURE_KERNELS[kernel]]
+        ours, theirs = both(kernel, *arguments)
+        assert type(ours) is type(theirs) is error, (ours, theirs)
+        assert str(ours) == str(theirs)
+        assert str(ours).startswith(name)
+
+
+def test_signature_arguments_that_do_not_fit_are_refused_in_the_same_words():
+    for kernel, changes in [
+        ("signature_kernel", {"right": np.zeros((3, 4, 2))}),
+        ("signature_kernel", {"right": None}),
+        ("signature_extend", {"increments": np.zeros((3, 2))}),
+        ("signature_logarithm", {"signatures": with_value(SIGNATURE["signatures"], (1, 0), 0.5)}),
+        ("signature", {"paths": np.zeros((1, 2**15, 2)), "depth": 13, "prefixes": True}),
+    ]:
+        arguments = [(SIGNATURE | changes)[each] for each in SIGNATURE_KERNELS[kernel]]
+        ours, theirs = both(kernel, *arguments)
+        assert type(ours) is type(theirs)
+        assert isinstance(ours, ValueError | TypeError)
+        assert str(ours) == str(theirs)
+
+
+def test_strided_signature_arrays_are_read_by_index():
+    rng = np.random.default_rng(1)
+    filled = {
+        name: rng.normal(size=value.shape) if isinstance(value, np.ndarray) else value
+        for name, value in SIGNATURE.items()
+    }
+    filled["signatures"][:, 0] = 1
+    stretched = {
+        name: np.repeat(value, 2, axis=-1)[..., ::2] if isinstance(value, np.ndarray) else value
+        for name, value in filled.items()
+    }
+    for kernel, names in SIGNATURE_KERNELS.items():
+        plain, strided = (
+            getattr(_kernels, kernel)(*(values[name] for name in names))
+            for values in (filled, stretched)
+        )
+        np.testing.assert_array_equal(plain, strided)
+
+
+# Optimal stopping
+
+METHODS = ("davies_harte", "cholesky")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 70),
+    st.integers(1, 150),
+    st.one_of(st.floats(0.01, 0.99), st.just(0.5), st.just(1.0)),
+    st.integers(0, 2**64 - 1),
+)
+@example(3, 1000, 0.05, 1)
+@example(3, 1000, 0.95, 1)
+@example(2, 997, 0.3, 1)
+def test_fractional_brownian_motion_is_the_same(method, n_paths, n_steps, hurst, seed):
+    ours, theirs = both("fractional_brownian_motion", n_paths, n_steps, hurst, seed, method)
+    assert ours.shape == theirs.shape == (n_paths, n_steps + 1)
+    assert ours.flags.c_contiguous and ours.flags.writeable
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * abs(theirs).max())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n_steps", [1, 10, 101])
+def test_fractional_paths_do_not_depend_on_how_many_there_are(method, n_steps):
+    def paths(count):
+        return _kernels.fractional_brownian_motion(count, n_steps, 0.3, 7, method)
+
+    many = paths(3000)
+    for count in (1, 2, 3, 63, 64, 65, 129, 2999):
+        np.testing.assert_array_equal(paths(count), many[:count])
+
+
+def regressors(shape, seed, positive_share=0.5):
+    """Features and rewards of n dates and b paths; one of the features is 1."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=shape)
+    features[..., -1] = 1
+    rewards = rng.normal(size=shape[:2]) + features[..., 0]
+    return features, np.where(rng.uniform(size=shape[:2]) < positive_share, abs(rewards), 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.integers(1, 600),
+    st.integers(1, 9),
+    st.booleans(),
+    st.sampled_from([0.1, 0.5, 1.0]),
+    st.integers(0, 2**32),
+)
+@example(3, 128, 2, True, 1.0, 0)
+@example(3, 9001, 12, False, 0.5, 0)
+@example(3, 9001, 12, True, 0.5, 0)
+def test_policies_are_the_same(n, b, k, positive, share, seed):
+    features, rewards = regressors((n, b, k), seed, share)
+    (ours, stops), (theirs, where) = both("backward_regression", features, rewards, positive)
+    assert (ours.dtype, stops.dtype) == (theirs.dtype, where.dtype)
+    counts = ((rewards > 0) if positive else np.ones_like(rewards, bool)).sum(axis=1)
+    if (counts[:-1] > 3 * k).all():
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(stops, where)
+    else:
+        # As many regressors as rows: fitted and given rewards may be the same up to rounding.
+        assert ours.shape == theirs.shape and stops.shape == where.shape
+    others = regressors((n, b, k), seed + 1, share)
+    applied = both("apply_policy", *others, theirs, positive)
+    np.testing.assert_array_equal(*applied)
+    assert applied[0].dtype == applied[1].dtype == np.int64
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 12), st.integers(0, 7), st.integers(0, 2**32))
+@example(9001, 5, 2, 0)
+def test_regression_is_the_same(extra, k, m, seed):
+    rng = np.random.default_rng(seed)
+    features, targets = rng.normal(size=(3 * k + extra, k)), rng.normal(size=(3 * k + extra, m))
+    features[:, 0] = 1
+    features[:, k // 2] = 2 * features[:, 0] - features[:, k - 1]
+    ours, theirs = both("regression", features, targets)
+    assert ours.shape == theirs.shape == (k, m)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(ours == 0, theirs == 0)
+
+
+STOPPING = {
+    "n_paths": 3,
+    "n_steps": 5,
+    "hurst": 0.3,
+    "seed": 1,
+    "method": "cholesky",
+    "features": np.ones((3, 4, 2)),
+    "rewards": np.ones((3, 4)),
+    "positive": True,
+    "coefficients": np.ones((3, 2)),
+}
+STOPPING_KERNELS = {
+    "fractional_brownian_motion": ["n_paths", "n_steps", "hurst", "seed", "method"],
+    "backward_regression": ["features", "rewards", "positive"],
+    "apply_policy": ["features", "rewards", "coefficients", "positive"],
+}
+
+
+def holding(shape, place, value):
+    """An array of ones but for one value."""
+    values = np.ones(shape)
+    values[place] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("n_paths", 0, ValueError),
+        ("n_paths", 2**28, ValueError),
+        ("n_paths", True, TypeError),
+        ("n_paths", 1.0, TypeError),
+        ("n_steps", 0, ValueError),
+        ("n_steps", 4097, ValueError),
+        ("n_steps", "5", TypeError),
+        ("hurst", 0.0, ValueError),
+        ("hurst", -1e-7, ValueError),
+        ("hurst", 0.9999999, ValueError),
+        ("hurst", 1.5, ValueError),
+        ("hurst", math.nan, ValueError),
+        ("hurst", math.inf, ValueError),
+        ("hurst", None, TypeError),
+        ("seed", -1, ValueError),
+        ("seed", 2**64, ValueError),
+        ("seed", 0.5, TypeError),
+        ("method", "it's \u00e9", ValueError),
+        ("method", "", ValueError),
+        ("method", None, TypeError),
+        ("method", b"cholesky", TypeError),
+        ("features", [[[1.0]]], TypeError),
+        ("features", np.ones((3, 4, 2), np.float32), TypeError),
+        ("features", np.ones((3, 4)), ValueError),
+        ("features", np.ones((0, 4, 2)), ValueError),
+        ("features", np.ones((3, 0, 2)), ValueError),
+        ("features", np.ones((3, 4, 0)), ValueError),
+        ("features", holding((3, 4, 2), (0, 3, 1), np.nan), ValueError),
+        ("features", holding((3, 4, 2), (1, 0, 0), -np.inf), ValueError),
+        ("features", holding((3, 4, 2), (2, 2, 1), 1.5e100), ValueError),
+        ("rewards", np.ones((4, 3)), ValueError),
+        ("rewards", np.ones(3), ValueError),
+        ("rewards", np.ones((3, 4), int), TypeError),
+        ("rewards", holding((3, 4), (2, 3), np.inf), ValueError),
+        ("rewards", holding((3, 4), (0, 1), -2e100), ValueError),
+        ("positive", 1, TypeError),
+        ("positive", None, TypeError),
+        ("coefficients", np.ones((2, 2)), ValueError),
+        ("coefficients", holding((3, 2), (1, 1), np.nan), ValueError),
+        ("coefficients", None, TypeError),
+    ],
+)
+def test_bad_stopping_arguments_are_refused_in_the_same_words(name, value, error):
+    for kernel, names in STOPPING_KERNELS.items():
+        if name not in names:
+            continue
+        changed = STOPPING | {name: value}
+        if name == "features" and np.ndim(value) == 3 and np.size(value) == 0:
+            n, b, k = np.shape(value)
+            changed |= {"rewards": np.ones((n, b)), "coefficients": np.ones((n, k))}
+        ours, theirs = both(kernel, *(changed[each] for each in names))
+        assert type(ours) is type(theirs) is error, (ours, theirs)
+        assert str(ours) == str(theirs)
+        assert str(ours).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("features", "targets", "error"),
+    [
+        (np.ones((4, 2)), np.ones((3, 1)), "targets must have shape (4, m), got (3, 1)"),
+        (np.ones((4, 2)), np.ones(4), "targets must have shape (4, m), got (4,)"),
+        (np.ones((0, 2)), np.ones((0, 1)), "features must not be empty, got the shape (0, 2)"),
+        (np.ones(4), np.ones((4, 1)), "features must have shape (b, k), got (4,)"),
+        (holding((4, 2), (3, 0), np.nan), np.ones((4, 1)), "features[3, 0] must be finite"),
+        (np.ones((4, 2)), holding((4, 2), (1, 1), 1e101), "targets[1, 1] must be finite"),
+    ],
+)
+def test_bad_regressions_are_refused_in_the_same_words(features, targets, error):
+    ours, theirs = both("regression", features, targets)
+    assert type(ours) is type(theirs) is ValueError
+    assert str(ours) == str(theirs)
+    assert str(ours).startswith(error)
+
+
+def test_bad_features_are_found_wherever_they_are():
+    rng = np.random.default_rng(0)
+    for place in [(0, 0, 0), (0, 5000, 2), (1, 127, 1), (2, 4096, 0), (2, 8999, 2)]:
+        features = rng.normal(size=(3, 9000, 3))
+        features[place] = np.nan
+        features[2, 8999, 2] = np.inf
+        rewards = rng.normal(size=(3, 9000))
+        for kernel in ("backward_regression", "apply_policy"):
+            more = () if kernel == "backward_regression" else (np.zeros((3, 3)),)
+            ours, theirs = both(kernel, features, rewards, *more, True)
+            assert str(ours) == str(theirs)
+            assert str(ours).startswith("features[" + ", ".join(map(str, place)) + "]")
+
+
+def test_strided_stopping_arrays_are_read_by_index():
+    features, rewards = regressors((4, 50, 3), 1)
+    wide = np.repeat(features, 2, axis=-1)[..., ::2], rewards.T.copy().T
+    for positive in (False, True):
+        plain = _kernels.backward_regression(features, rewards, positive)
+        np.testing.assert_equal(plain, _kernels.backward_regression(*wide, positive))
+        coefficients = np.asfortranarray(plain[0])
+        stops = _kernels.apply_policy(*wide, coefficients, np.bool_(positive))
+        np.testing.assert_array_equal(stops, plain[1])
+    plain, strided = (_kernels.regression(x[0], x[1]) for x in (features, wide[0]))
+    np.testing.assert_array_equal(plain, strided)

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special
 
+from labkit import published
 from labkit import signatures as sig
 
 STREAM = [[1, 1], [3, 4], [5, 2], [8, 6]]
+EXAMPLES = "signature_worked_examples"
 
 
 def random_path(seed, n=8, d=2, batch=None):
@@ -40,17 +42,36 @@ def by_definition(path, word):
 # Worked examples
 
 
-def test_the_stream_of_the_primer_has_its_signature():
-    expected = [1.0, 7.0, 5.0, 24.5, 19.0, 16.0, 12.5]
-    np.testing.assert_allclose(sig.signature(STREAM, 2), expected, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(sig.log_signature(STREAM, 2), [7.0, 5.0, 1.5], atol=1e-12)
+def coordinates(prefix, signature):
+    """Of two letters up to depth 2, by the names of the published values."""
+    names = [f"{prefix}_{''.join(str(i + 1) for i in word)}" for word in sig.words(2, 2)[1:]]
+    return dict(zip(names, signature[1:].tolist(), strict=True))
 
 
-def test_a_parabola_has_the_iterated_integrals_of_calculus():
-    t = np.linspace(0, 5, 10_001)
-    path = np.stack([3 + t, (3 + t) ** 2], axis=1)
-    expected = [1.0, 5.0, 55.0, 12.5, 475 / 3, 350 / 3, 3025 / 2]
-    np.testing.assert_allclose(sig.signature(path, 2), expected, rtol=1e-7)
+def test_worked_examples_have_their_published_signatures():
+    inputs = published.inputs(EXAMPLES)
+    stream, shift, end = inputs["stream"], inputs["curve"]["shift"], inputs["curve"]["end"]
+
+    def curve(pieces):
+        x = shift + np.linspace(0, end, pieces + 1)
+        return sig.signature(np.stack([x, x**2], axis=1), 2)
+
+    # The error of pieces of a parabola is a multiple of their length squared, nothing else.
+    extrapolated = (4 * curve(512) - curve(256)) / 3
+    ours = coordinates("stream", sig.signature(stream, 2)) | coordinates("curve", extrapolated)
+    *_, bracket = sig.log_signature(stream, 2)
+    checked = published.check(EXAMPLES, **ours, stream_log_12=bracket)
+    assert checked.matches, checked.table
+
+
+def test_a_stream_has_its_log_signature():
+    np.testing.assert_allclose(sig.log_signature(STREAM, 2), [7.0, 5.0, 1.5], rtol=0, atol=1e-12)
+
+
+def test_pieces_of_a_curve_converge_at_second_order():
+    x = [3 + np.linspace(0, 5, n + 1) for n in (16, 32, 64)]
+    errors = [sig.signature(np.stack([x, x**2], axis=1), 2)[4] - 475 / 3 for x in x]
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 4, rtol=1e-6)
 
 
 @pytest.mark.parametrize("pieces", [1, 7])
@@ -66,11 +87,15 @@ def test_a_line_has_the_powers_of_its_increment(pieces):
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-12, atol=1e-15)
 
 
-def test_the_area_of_a_circle_is_its_levy_area():
-    angle = np.linspace(0, 2 * math.pi, 20_001)
+@pytest.mark.parametrize("n", [3, 100, 20_000])
+def test_a_circle_of_chords_has_the_levy_area_of_its_polygon(n):
+    angle = np.linspace(0, 2 * math.pi, n + 1)
     path = 1.7 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     _, _, _, _, forth, back, _ = sig.signature(path, 2)
-    assert (forth - back) / 2 == pytest.approx(math.pi * 1.7**2, rel=1e-7)
+    polygon = n / 2 * math.sin(2 * math.pi / n) * 1.7**2
+    assert (forth - back) / 2 == pytest.approx(polygon, rel=1e-12)
+    if n > 10_000:
+        assert polygon == pytest.approx(math.pi * 1.7**2, rel=1e-7)
 
 
 @settings(max_examples=25)
@@ -149,6 +174,99 @@ def test_prefixes_are_the_signatures_of_the_initial_segments():
     np.testing.assert_array_equal(alone, found[1])
 
 
+def test_streams_are_extended_point_by_point():
+    paths = random_path(2, batch=3)
+    stream = sig.signature(paths[:, :1], 4)
+    for n in range(1, 8):
+        stream = sig.extend(stream, paths[:, n] - paths[:, n - 1], depth=4)
+        np.testing.assert_allclose(stream, sig.signature(paths[:, : n + 1], 4), rtol=1e-12)
+
+
+def test_many_futures_of_one_past_broadcast():
+    past = sig.signature(random_path(2, d=3), 3)
+    steps = np.random.default_rng(0).normal(size=(2, 5, 3))
+    found = sig.extend(past, steps, depth=3)
+    assert found.shape == (2, 5, 40)
+    alone = sig.extend(past, steps[1, 2], depth=3)
+    np.testing.assert_array_equal(found[1, 2], alone)
+    line = sig.signature([np.zeros(3), steps[1, 2]], 3)
+    np.testing.assert_allclose(sig.product(past, line, dim=3, depth=3), alone, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [300, 1_100])
+def test_a_path_is_the_same_alone_and_in_a_batch(n):
+    paths = random_path(1, n=n, d=3, batch=11) / math.sqrt(n)
+    weights = np.random.default_rng(1).normal(size=sig.size(3, 4))
+    together = sig.signature(paths, 4)
+    gradient = sig.signature_gradient(paths, 4, weights)
+    for k in (0, 7, 10):
+        np.testing.assert_array_equal(sig.signature(paths[k], 4), together[k])
+        np.testing.assert_array_equal(sig.signature_gradient(paths[k], 4, weights), gradient[k])
+
+
+def test_long_paths_are_put_together_from_their_pieces():
+    path = random_path(9, n=3_000) / math.sqrt(3_000)
+    *_, last = sig.signature(path, 5, prefixes=True)
+    np.testing.assert_allclose(sig.signature(path, 5), last, rtol=1e-10, atol=1e-12)
+
+
+# Single precision
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.integers(1, 3), st.integers(1, 5))
+def test_float32_stays_and_is_close_to_float64(seed, d, depth):
+    paths = random_path(seed, n=6, d=d, batch=3) / 3
+    other = random_path(seed + 1, n=4, d=d, batch=3) / 3
+    weights = np.random.default_rng(seed).normal(size=sig.size(d, depth))
+
+    def results(dtype):
+        x, y = paths.astype(dtype), other.astype(dtype)
+        signature = sig.signature(x, depth)
+        yield from (signature, sig.signature(x, depth, prefixes=True))
+        yield from (sig.log_signature(x, depth, basis=b) for b in ("lyndon", "words", "expanded"))
+        yield sig.extend(signature, y[:, 0], depth=depth)
+        yield sig.signature_gradient(x, depth, weights)
+        yield from (sig.signature_kernel(x, y, refinement=1), sig.gram(x, y), sig.gram(x))
+        given = {"dim": d, "depth": depth}
+        yield from (sig.product(signature, signature, **given), sig.inverse(signature, **given))
+        yield sig.exponential(sig.logarithm(signature, **given), **given)
+        yield from (sig.with_time(x), sig.with_basepoint(x), sig.lead_lag(x))
+
+    for single, double in zip(results(np.float32), results(np.float64), strict=True):
+        assert (single.dtype, double.dtype) == (np.float32, np.float64)
+        scale = 1 + np.abs(double).max()
+        np.testing.assert_allclose(single, double, rtol=0, atol=3e-4 * scale)
+
+
+def test_integers_become_float64():
+    assert sig.signature(np.array(STREAM, np.int32), 2).dtype == np.float64
+    mixed = sig.gram(np.ones((2, 3, 1), np.float32), np.ones((2, 3, 1)))
+    assert mixed.dtype == np.float64
+
+
+# Against RoughPy
+
+
+@pytest.mark.parametrize(("d", "depth"), [(1, 3), (2, 2), (2, 6), (3, 4), (5, 3)])
+def test_signatures_and_their_logarithms_equal_those_of_roughpy(d, depth):
+    roughpy = pytest.importorskip("roughpy")
+    path = random_path(d, n=40, d=d) / 4
+    context = roughpy.get_context(d, depth, roughpy.DPReal)
+    stream = roughpy.LieIncrementStream.from_increments(
+        np.diff(path, axis=0), indices=np.arange(1.0, 40.0), ctx=context
+    )
+    whole = roughpy.RealInterval(0.0, 41.0)
+    theirs = np.asarray(stream.signature(whole, ctx=context))
+    np.testing.assert_allclose(sig.signature(path, depth), theirs, rtol=0, atol=1e-10)
+    # The Lie algebra has another basis there: it is compared in the tensor algebra.
+    lie = stream.log_signature(whole, ctx=context)
+    theirs = np.asarray(context.lie_to_tensor(lie))
+    ours = sig.log_signature(path, depth, basis="expanded")
+    np.testing.assert_allclose(ours[: len(theirs)], theirs, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ours[len(theirs) :], 0, atol=1e-10)
+
+
 # Log-signatures
 
 
@@ -222,9 +340,13 @@ def test_the_gradient_is_that_of_central_differences(seed, d, depth):
 # Kernel
 
 
-@pytest.mark.parametrize("inner", [1.0, 0.5, -1.0])
-def test_the_kernel_of_two_lines_is_a_bessel_function_at_second_order(inner):
-    exact = special.iv(0, 2 * math.sqrt(inner)) if inner > 0 else special.jv(0, 2.0)
+@pytest.mark.parametrize(
+    ("inner", "exact"),
+    [(1.0, 2.2795853023360673), (0.5, 1.5660829297563506), (-1.0, 0.22389077914123562)],
+)
+def test_the_kernel_of_two_lines_is_a_bessel_function_at_second_order(inner, exact):
+    bessel = special.iv(0, 2 * math.sqrt(inner)) if inner > 0 else special.jv(0, 2.0)
+    assert exact == pytest.approx(bessel, rel=1e-14)
     left, right = [[0.0], [1.0]], [[0.0], [inner]]
     errors = [abs(sig.signature_kernel(left, right, refinement=r) - exact) for r in range(4, 9)]
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
@@ -297,6 +419,15 @@ def test_time_makes_the_integral_of_the_path_a_coordinate():
             ValueError,
             "refinement must be at most 16",
         ),
+        (lambda: sig.extend([1.0], 2.0, depth=1), ValueError, "increment must have shape"),
+        (lambda: sig.extend([1.0, 0.0], [math.inf], depth=1), ValueError, "increment must be fin"),
+        (lambda: sig.extend([1.0], [2.0], depth=1), ValueError, "element must have 2 coordinates"),
+        (
+            lambda: sig.extend(np.ones((2, 2)), np.ones((3, 1)), depth=1),
+            ValueError,
+            "increment must have a shape that broadcasts",
+        ),
+        (lambda: sig.logarithm([1.0], dim=1, depth=0), ValueError, "depth must be at least 1"),
         (lambda: sig.gram(STREAM), ValueError, r"left and right must have shape \(b, n, d\)"),
         (
             lambda: sig.product([1.0, 2.0], [1.0], dim=1, depth=1),

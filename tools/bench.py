@@ -40,7 +40,7 @@ from rich.console import Console
 from rich.table import Table
 
 import labkit
-from labkit import backtest, hawkes, market_making, meanrev, metrics, ou, reference
+from labkit import backtest, hawkes, market_making, meanrev, metrics, ou, reference, signatures
 from labkit._backend import kernels
 from labkit.backtest import DEPTH, EVENT_DTYPE
 
@@ -1603,6 +1603,126 @@ def hawkes_simulation() -> Iterator[Case]:
             )
 
 
+# Signatures
+
+
+def walks(b: int, n: int, d: int, seed: int) -> np.ndarray:
+    """Random walks of unit size at their end."""
+    steps = np.random.default_rng(seed).normal(size=(b, n, d)) / math.sqrt(n)
+    return np.ascontiguousarray(steps.cumsum(axis=1))
+
+
+def on_threads(threads: int, function: Callable[[], Any]) -> Callable[[], Any]:
+    """Ours with so many threads: the number is read at each call."""
+
+    def run() -> Any:
+        os.environ["RAYON_NUM_THREADS"] = str(threads)
+        try:
+            return function()
+        finally:
+            os.environ["RAYON_NUM_THREADS"] = "1"
+
+    return run
+
+
+def same_numbers(ours: Any, theirs: Any) -> bool:
+    theirs = np.asarray(theirs)
+    ours = np.asarray(ours)
+    same_shape = ours.shape == theirs.shape
+    return same_shape and bool(np.abs(ours - theirs).max() <= 1e-10 * (1 + np.abs(theirs).max()))
+
+
+def against_pysiglib(
+    kernel: str,
+    workload: str,
+    ours: Callable[[], Any],
+    theirs: Callable[[ModuleType, int], Callable[[], Any]],
+    target: float,
+) -> Iterator[Case]:
+    """Rows with one thread and with two; the target is that of one."""
+    for threads in (1, 2):
+        yield Case(
+            kernel=kernel,
+            workload=workload + (", two threads" if threads == 2 else ""),
+            peer="pysiglib",
+            ours=on_threads(threads, ours),
+            theirs=using("pysiglib", lambda m, t=threads: theirs(m, t)),
+            agree=same_numbers,
+            target=target if threads == 1 else None,
+        )
+
+
+def pysiglib_log(pysiglib: ModuleType, paths: np.ndarray, depth: int, threads: int):
+    """In the Lyndon basis; its tables are made before."""
+    pysiglib.prepare_log_sig(paths.shape[2], depth, 2)
+    return lambda: pysiglib.log_sig(paths, depth, method=2, n_jobs=threads)
+
+
+def pysiglib_gradient(pysiglib: ModuleType, paths, depth: int, weights, threads: int):
+    """From the paths on, as ours."""
+    weights = weights[:, 1:].copy()
+
+    def run() -> Any:
+        found = pysiglib.sig(paths, depth, n_jobs=threads)
+        return pysiglib.sig_backprop(paths, found, weights, depth, n_jobs=threads)
+
+    return run
+
+
+@topic
+def signature_of_paths() -> Iterator[Case]:
+    for b, n, d, depth, target in (
+        (128, 1_000, 3, 5, 0.5),
+        (1_000, 100, 2, 6, 0.4),
+        (1, 100_000, 4, 4, 0.5),
+    ):
+        paths = walks(b, n, d, seed=1)
+        weights = np.random.default_rng(2).normal(size=(b, signatures.size(d, depth)))
+        word = f"{b:,} path{'s' * (b > 1)} of {n:,} points, {d} dimensions, depth {depth}"
+        yield from against_pysiglib(
+            "signature",
+            word,
+            lambda x=paths, k=depth: kernels.signature(x, k, False),
+            lambda m, t, x=paths, k=depth: lambda: m.sig(x, k, scalar_term=True, n_jobs=t),
+            target,
+        )
+        yield from against_pysiglib(
+            "log-signature",
+            word + ", Lyndon basis",
+            lambda x=paths, k=depth: signatures.log_signature(x, k),
+            lambda m, t, x=paths, k=depth: pysiglib_log(m, x, k, t),
+            0.5,
+        )
+        yield from against_pysiglib(
+            "signature gradient",
+            word,
+            lambda x=paths, k=depth, w=weights: kernels.signature_gradient(x, k, w),
+            lambda m, t, x=paths, k=depth, w=weights: pysiglib_gradient(m, x, k, w, t),
+            0.5,
+        )
+
+
+@topic
+def signature_kernels() -> Iterator[Case]:
+    for b, n, target in ((128, 100, 0.67), (16, 1_000, 0.33)):
+        left, right = walks(b, n, 3, seed=1), walks(b, n, 3, seed=2)
+        yield from against_pysiglib(
+            "signature kernel",
+            f"{b} pairs of {n:,} points, 3 dimensions",
+            lambda x=left, y=right: kernels.signature_kernel(x, y, 0),
+            lambda m, t, x=left, y=right: lambda: m.sig_kernel(x, y, dyadic_order=0, n_jobs=t),
+            target,
+        )
+    left, right = walks(64, 100, 3, seed=1), walks(64, 100, 3, seed=2)
+    yield from against_pysiglib(
+        "signature Gram matrix",
+        "64 by 64 paths of 100 points, 3 dimensions, halved once",
+        lambda: kernels.signature_gram(left, right, 1),
+        lambda m, t: lambda: m.sig_kernel_gram(left, right, dyadic_order=1, n_jobs=t),
+        0.67,
+    )
+
+
 def _cpu_flags() -> list[str]:
     """The instruction sets that matter, where the system tells them."""
     info = Path("/proc/cpuinfo")
@@ -1612,7 +1732,15 @@ def _cpu_flags() -> list[str]:
 
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "labkit": labkit.__version__}
-    for package in ("numpy", "numba", "scipy", "networkx", "rustworkx", "empyrical-reloaded"):
+    for package in (
+        "numpy",
+        "numba",
+        "scipy",
+        "networkx",
+        "rustworkx",
+        "empyrical-reloaded",
+        "pysiglib",
+    ):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

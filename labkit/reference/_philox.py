@@ -99,15 +99,12 @@ def exponential(words: ArrayLike) -> NDArray[np.float64]:
     return -np.vectorize(math.log1p, otypes=[np.float64])(-uniform(words))
 
 
-def normal(words: ArrayLike) -> NDArray[np.float64]:
-    """The independent normal numbers that pairs of words stand for, shape (..., n), n even.
+def normal(words: ArrayLike) -> NDArray[np.complex128]:
+    """What pairs of words (..., 2n) stand for: n numbers, real and imaginary parts standard normal.
 
-    Words with the uniform numbers u and v make ``r cos(2 pi v)`` and ``r sin(2 pi v)`` with
-    ``r = sqrt(-2 log(1 - u))``: Box & Muller, Annals of Mathematical Statistics 29 (1958) 610-611.
+    A pair makes ``sqrt(-2 log(1 - u)) exp(2 pi i v)``, u and v the high 52 bits of its words as
+    numbers in [0, 1): Box & Muller, Annals of Mathematical Statistics 29 (1958) 610-611.
     """
-    numbers = uniform(words)
+    numbers = (np.asarray(words, np.uint64) >> np.uint64(12)) * 2.0**-52
     radius = np.sqrt(-2 * np.log(1 - numbers[..., ::2]))
-    angle = 2 * np.pi * numbers[..., 1::2]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(
-        numbers.shape
-    )
+    return radius * np.exp(2j * np.pi * numbers[..., 1::2])

@@ -85,7 +85,8 @@ def _levels(flat: Array, d: int, depth: int) -> list[Array]:
 
 def _outer(left: Array, right: Array) -> Array:
     """Tensor product of two levels, flat."""
-    return (left[..., :, None] * right[..., None, :]).reshape(*left.shape[:-1], -1)
+    size = left.shape[-1] * right.shape[-1]
+    return (left[..., :, None] * right[..., None, :]).reshape(*left.shape[:-1], size)
 
 
 def _extend(levels: list[Array], x: Array) -> None:
@@ -277,7 +278,7 @@ def _pull_back(levels: list[Array], pulled: list[Array], x: Array) -> Array:
         back = pulled[k]
         before[k] += back
         for j in range(k - 1, 0, -1):
-            table = back.reshape(*back.shape[:-1], -1, d)
+            table = back.reshape(*back.shape[:-1], back.shape[-1] // d, d)
             by_x += np.einsum("...i,...ij->...j", sums[j - 1], table) / (k - j)
             back = np.einsum("...ij,...j->...i", table, x) / (k - j)
             before[j] += back

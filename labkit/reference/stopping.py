@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 METHODS = ("davies_harte", "cholesky")
 _MOST_VALUES = 1 << 30  # of all paths
-_MOST_STEPS = 1 << 13  # of a covariance matrix
+_MOST_STEPS = 1 << 12  # of a covariance matrix
 _NEAREST = 0.999999  # nearer to 1, the covariance is singular up to rounding
 _CHUNK = 1 << 12  # paths whose words are made at once
 _TERMS = 27  # of the series in 1 / 4: rest 1e-17
@@ -51,33 +51,43 @@ def noise_covariance(n: int, hurst: float) -> Array:
     return np.concatenate([[1.0, 0.5 * 2**power - 1], lags**power * terms])[: n + 1]
 
 
-def davies_harte(normals: Array, hurst: float) -> Array:
-    """Fractional Gaussian noise (..., n) from 2n normal numbers each, by circulant embedding.
+def davies_harte(pairs: Array, hurst: float) -> Array:
+    """Fractional Gaussian noise (..., n) from n pairs of normal numbers, by circulant embedding.
 
     The covariance, reflected to a circle of 2n points, has the spectrum s_k, which is not negative
     (Dietrich & Newsam, SIAM Journal on Scientific Computing 18 (1997) 1088-1107; Craigmile, Journal
     of Time Series Analysis 24 (2003) 505-511). The noise is the Fourier transform of
-    ``sqrt(s_k / 2n) w_k`` with w_0 and w_n the first two numbers and, for k between,
-    ``w_k = (number 2k + i number 2k+1) / sqrt(2)`` and ``w_{2n-k}`` its conjugate.
+    ``sqrt(s_k / 2n) w_k``: w_0 and w_n are the real and the imaginary part of pair 0; between, w_k
+    is pair k over ``sqrt(2)`` and ``w_{2n-k}`` its conjugate.
     """
-    n = normals.shape[-1] // 2
+    n = pairs.shape[-1]
     covariance = noise_covariance(n, hurst)
     spectrum = np.fft.hfft(covariance, 2 * n)[: n + 1]
     if spectrum.min() < -1e-12 * 2 * n:
         raise ValueError(f"hurst must give a spectrum that is not negative, got {hurst}")
     scale = np.sqrt(np.maximum(spectrum, 0.0) / (2 * n))
-    half = np.empty((*normals.shape[:-1], n + 1), complex)
-    half[..., 0], half[..., n] = normals[..., 0], normals[..., 1]
-    half[..., 1:n] = (normals[..., 2::2] + 1j * normals[..., 3::2]) * math.sqrt(0.5)
+    half = np.concatenate([pairs * math.sqrt(0.5), pairs[..., :1].imag], axis=-1)
+    half[..., 0] = pairs[..., 0].real
     return np.fft.hfft(scale * half, 2 * n, axis=-1)[..., :n]
 
 
-def cholesky(normals: Array, hurst: float) -> Array:
-    """Fractional Gaussian noise (..., n): a Cholesky factor times n normal numbers each."""
-    n = normals.shape[-1]
+def cholesky(pairs: Array, n: int, hurst: float) -> Array:
+    """Fractional Gaussian noise (..., n) from (n + 1) // 2 pairs of normal numbers.
+
+    Its law is the same backwards in time, so that its even and its odd part, the sums and the
+    differences of increments as far from the start as from the end, are independent: two lower
+    factors of half the order, of which the first takes the real and the other the imaginary parts.
+    """
+    odd = n // 2
+    even = n - odd
     lags = np.arange(n)
-    covariance = noise_covariance(n, hurst)[abs(lags[:, None] - lags)]
-    return normals @ np.linalg.cholesky(covariance).T
+    ahead = noise_covariance(n, hurst)[abs(lags[:, None] - lags)]
+    mirrored = ahead[:, ::-1]
+    sums = pairs.real @ np.linalg.cholesky((ahead + mirrored)[:even, :even]).T
+    differences = pairs.imag[..., :odd] @ np.linalg.cholesky((ahead - mirrored)[:odd, :odd]).T
+    noise = np.concatenate([sums, (sums[..., :odd] - differences)[..., ::-1]], axis=-1)
+    noise[..., :odd] += differences
+    return noise * math.sqrt(0.5)
 
 
 def fractional_brownian_motion(
@@ -85,14 +95,14 @@ def fractional_brownian_motion(
 ) -> Array:
     """Paths of fractional Brownian motion at the times 0, 1 / n_steps, ..., 1, of the exact law.
 
-    Path p takes the words of Philox stream p of the seed in order, two for two normal numbers
-    (`labkit.reference._philox.normal`): n_steps numbers for `cholesky`, twice as many for
-    `davies_harte`. Of hurst 1, a path is a line through the first number.
+    Path p takes the words of Philox stream p of the seed in order, two for a pair of normal numbers
+    (`labkit.reference._philox.normal`): n_steps pairs for `davies_harte`, half as many for
+    `cholesky`. Of hurst 1, a path is a line through the first number.
 
     Parameters
     ----------
     n_paths, n_steps : int
-        At least 1; at most 2**30 values in all, and 2**13 steps for "cholesky".
+        At least 1; at most 2**30 values in all, and 2**12 steps for "cholesky".
     hurst : float
         Above 0, at most 0.999999, or 1; 0.5 is Brownian motion.
     seed : int
@@ -122,19 +132,22 @@ def fractional_brownian_motion(
     if paths * (steps + 1) > _MOST_VALUES:
         raise ValueError(f"n_paths must give at most 2**30 values in all, got {paths}")
     if method == "cholesky" and steps > _MOST_STEPS:
-        raise ValueError(f"n_steps must be at most 8192 for cholesky, got {steps}")
-    noise = davies_harte if method == "davies_harte" else cholesky
-    needed = 2 * steps if method == "davies_harte" else steps
+        raise ValueError(f"n_steps must be at most 4096 for cholesky, got {steps}")
+    needed = steps if method == "davies_harte" else (steps + 1) // 2
     result = np.zeros((paths, steps + 1))
     for first in range(0, paths, _CHUNK):
         rows = result[first : first + _CHUNK]
         streams = np.arange(first, first + len(rows), dtype=np.uint64)
-        normals = philox.normal(philox.raw(number, streams, 0, needed + needed % 2))[:, :needed]
+        pairs = philox.normal(philox.raw(number, streams, 0, 2 * needed))
         if index == 1:
-            rows[:] = normals[:, :1] * (np.arange(steps + 1) / steps)
+            rows[:] = pairs[:, :1].real * (np.arange(steps + 1) / steps)
+            continue
+        if method == "davies_harte":
+            noise = davies_harte(pairs, index)
         else:
-            np.cumsum(noise(normals, index), axis=1, out=rows[:, 1:])
-            rows *= float(steps) ** -index
+            noise = cholesky(pairs, steps, index)
+        np.cumsum(noise, axis=1, out=rows[:, 1:])
+        rows *= float(steps) ** -index
     return result
 
 

@@ -10,6 +10,7 @@ mod forward;
 mod gradient;
 mod kernel;
 mod lanes;
+mod tree;
 
 use crate::Error;
 use forward::Forward;
@@ -28,6 +29,9 @@ const PARALLEL: usize = 1 << 22;
 /// Steps of a piece at least, and pieces of a path at most.
 const PIECE: usize = 512;
 const PIECES: usize = 64;
+
+/// Tasks that many paths are divided into, about.
+const TASKS: usize = 32;
 
 /// Paths of as many points each, in one array of shape (b, n, d).
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +77,16 @@ impl<'a, T: Real> Paths<'a, T> {
 
 /// Refuses the first value that is not finite; `inner` are the lengths of all axes but the first.
 fn finite<T: Real>(name: &str, values: &[T], inner: &[usize]) -> Result<(), Error> {
-    // Sums of blocks tell quickly: zero times what is not finite is not a number.
-    let clean = |block: &[T]| block.iter().fold(T::ZERO, |sum, &x| sum + x * T::ZERO) == T::ZERO;
-    if values.chunks(1024).all(clean) {
+    // Zero times what is not finite is not a number, and sums side by side tell quickly.
+    let mut sums = [T::ZERO; 32];
+    let blocks = values.chunks_exact(sums.len());
+    let rest = blocks.remainder();
+    for block in blocks {
+        for (sum, &value) in sums.iter_mut().zip(block) {
+            *sum += value * T::ZERO;
+        }
+    }
+    if sums.iter().all(|&sum| sum == T::ZERO) && rest.iter().all(|value| value.is_finite()) {
         return Ok(());
     }
     let Some(place) = values.iter().position(|value| !value.is_finite()) else {
@@ -173,7 +184,9 @@ fn forward<T: Real>(
     prefixes: bool,
 ) -> Vec<T> {
     let mut found = vec![T::ZERO; pieces.len() * length];
+    // As many vectors of lanes to a task as leave some tasks for each thread.
     let width = lanes::<T>();
+    let width = width * (pieces.len() / width / TASKS).max(1);
     let steps = pieces.first().map_or(0, |piece| piece.steps);
     let work = found.len().saturating_mul(if prefixes { 1 } else { steps });
     in_parallel(&mut found, width * length, work, |group, out| {
@@ -409,4 +422,137 @@ fn kernels<T: Real>(
             out,
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Points of a walk, each coordinate by its own generator.
+    fn walk(b: usize, n: usize, d: usize, seed: u64) -> Vec<f64> {
+        let mut state = seed;
+        let mut values: Vec<f64> = Vec::with_capacity(b * n * d);
+        for place in 0..b * n * d {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let step = (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5;
+            let before = if place % (n * d) < d {
+                0.0
+            } else {
+                values[place - d]
+            };
+            values.push(before + step / (n as f64).sqrt());
+        }
+        values
+    }
+
+    fn close(a: &[f64], b: &[f64]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-10)
+    }
+
+    #[test]
+    fn a_stream_has_its_signature_and_logarithm() {
+        let points = [1.0, 1.0, 3.0, 4.0, 5.0, 2.0, 8.0, 6.0];
+        let paths = Paths::new("paths", &points, [1, 4, 2]).unwrap();
+        let found = signature(&paths, 2, false).unwrap();
+        assert_eq!(found, [1.0, 7.0, 5.0, 24.5, 19.0, 16.0, 12.5]);
+        let logarithm = signature_logarithm(&found, 2, 2).unwrap();
+        assert_eq!(logarithm, [0.0, 7.0, 5.0, 0.0, 1.5, -1.5, 0.0]);
+    }
+
+    #[test]
+    fn a_line_has_the_powers_of_its_increment() {
+        let paths = Paths::new("paths", &[0.0, 3.0], [1, 2, 1]).unwrap();
+        let found = signature(&paths, 7, false).unwrap();
+        let mut power = 1.0;
+        for (k, value) in found.iter().enumerate() {
+            power *= if k == 0 { 1.0 } else { 3.0 / k as f64 };
+            assert!((value - power).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn pairs_below_the_diagonal_are_counted_row_by_row() {
+        let mut pair = 0;
+        for row in 0..300 {
+            for column in 0..=row {
+                assert_eq!(below_diagonal(pair), (row, column));
+                pair += 1;
+            }
+        }
+        for row in [1_usize << 20, (1 << 27) + 12_345] {
+            let first = row * (row + 1) / 2;
+            assert_eq!(below_diagonal(first), (row, 0));
+            assert_eq!(below_diagonal(first - 1), (row - 1, row - 1));
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_named_wherever_they_are() {
+        for place in [0, 31, 32, 77, 95, 96, 98] {
+            for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut values = walk(3, 11, 3, 1);
+                values[place] = value;
+                let error = Paths::new("paths", &values, [3, 11, 3]).unwrap_err();
+                let at = format!("[{}, {}, {}]", place / 33, place / 3 % 11, place % 3);
+                let expected = format!("paths{at} must be finite, got ");
+                assert!(error.to_string().starts_with(&expected), "{error}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_pieces_in_a_row_multiply(
+            n in 2_usize..40, d in 1_usize..5, depth in 1_usize..6, cut in 0.0_f64..1.0,
+            seed in any::<u64>(),
+        ) {
+            let values = walk(1, n, d, seed);
+            let at = (cut * n as f64) as usize;
+            let part = |values: &[f64]| {
+                let paths = Paths::new("paths", values, [1, values.len() / d, d]).unwrap();
+                signature(&paths, depth, false).unwrap()
+            };
+            let mut product = part(&values[..(at + 1) * d]);
+            algebra::multiply(&mut product, &part(&values[at * d..]), d, depth);
+            prop_assert!(close(&product, &part(&values)));
+        }
+
+        #[test]
+        fn the_last_prefix_is_the_signature_of_all(
+            b in 1_usize..6, n in 1_usize..1500, d in 1_usize..4, depth in 1_usize..5,
+            seed in any::<u64>(),
+        ) {
+            let values = walk(b, n, d, seed);
+            let paths = Paths::new("paths", &values, [b, n, d]).unwrap();
+            let whole = signature(&paths, depth, false).unwrap();
+            let all = signature(&paths, depth, true).unwrap();
+            let size = size(d, depth, b).unwrap();
+            let ends = all.chunks(n * size).flat_map(|path| path[(n - 1) * size..].to_vec());
+            prop_assert!(close(&whole, &ends.collect::<Vec<_>>()));
+        }
+
+        #[test]
+        fn gradients_are_those_of_central_differences(
+            n in 2_usize..7, d in 1_usize..4, depth in 1_usize..6, place in any::<usize>(),
+            seed in any::<u64>(),
+        ) {
+            let values = walk(1, n, d, seed);
+            let place = place % values.len();
+            let weights = walk(1, size(d, depth, 1).unwrap(), 1, seed ^ 7);
+            let sum = |shift: f64| {
+                let mut values = values.clone();
+                values[place] += shift;
+                let paths = Paths::new("paths", &values, [1, n, d]).unwrap();
+                let found = signature(&paths, depth, false).unwrap();
+                found.iter().zip(&weights).map(|(a, b)| a * b).sum::<f64>()
+            };
+            let numeric = (sum(1e-5) - sum(-1e-5)) / 2e-5;
+            let paths = Paths::new("paths", &values, [1, n, d]).unwrap();
+            let found = signature_gradient(&paths, depth, &weights).unwrap();
+            prop_assert!((found[place] - numeric).abs() < 1e-7 * (1.0 + numeric.abs()));
+        }
+    }
 }

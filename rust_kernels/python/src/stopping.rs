@@ -2,7 +2,7 @@
 
 use labkit_core::stopping::{self as core, Method};
 use numpy::ndarray::Dimension;
-use numpy::{Ix2, Ix3, PyArray1, PyArray2};
+use numpy::{Ix2, Ix3, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -49,10 +49,17 @@ fn fractional_brownian_motion<'py>(
             )));
         }
     };
-    let result = py
-        .detach(|| core::fractional_brownian_motion(n_paths, n_steps, hurst, seed, method))
+    let motion = py
+        .detach(|| core::Motion::new(n_paths, n_steps, hurst, method))
         .map_err(refused)?;
-    output(py, result, (n_paths, n_steps + 1))
+    // Memory of NumPy, which asks for large pages.
+    let result = PyArray2::zeros(py, motion.shape(), false);
+    let mut values = result.readwrite();
+    let out = values
+        .as_slice_mut()
+        .map_err(|e| PyValueError::new_err(format!("n_paths: {e}")))?;
+    py.detach(|| motion.fill(seed, out));
+    Ok(result)
 }
 
 /// Least squares of the targets (b, m) on the features (b, k): coefficients (k, m).

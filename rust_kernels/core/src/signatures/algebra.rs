@@ -1,7 +1,7 @@
 //! The tensor algebra: products of flat elements, and logarithms.
 
-use super::forward::offsets;
 use super::lanes::{gather, scatter, Real};
+use super::tree::offsets;
 use pulp::{Simd, WithSimd};
 
 /// `left` becomes left times right.
@@ -63,7 +63,8 @@ impl<T: Real> WithSimd for Logarithm<'_, T> {
         let zero = T::splat(simd, T::ZERO);
         let mut x = vec![zero; size];
         let mut total = vec![zero; size];
-        gather::<T, S>(out, size, &mut x);
+        let flat: Vec<usize> = (0..size).collect();
+        gather::<T, S>(out, &flat, &mut x);
         let coefficient = |s: usize| {
             let sign = if s % 2 == 1 { 1.0 } else { -1.0 };
             T::splat(simd, T::from_f64(sign / s as f64))
@@ -88,6 +89,6 @@ impl<T: Real> WithSimd for Logarithm<'_, T> {
             }
             total[0] = if s > 0 { coefficient(s) } else { zero };
         }
-        scatter::<T, S>(&mut total, out, 0, size);
+        scatter::<T, S>(&mut total, &flat, out, 0, size);
     }
 }

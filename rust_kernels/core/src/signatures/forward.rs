@@ -4,190 +4,118 @@
 //! `S_k + (S_{k-1} + (S_{k-2} + ... (S_1 + S_0 x / k) x / (k-1) ...) x / 2) x`, Horner's scheme
 //! (Kidger & Lyons, Signatory, ICLR 2021). For a word w of j letters and each level k > j, the
 //! bracket after j letters is `t_k[w] = S[w] + t_k[w without its last letter i] x_i / (k - j + 1)`,
-//! one multiplication and addition, and so is the coordinate itself with k = j. The words of the
-//! last three levels are gone through depth first, so that their brackets stay in registers.
+//! one multiplication and addition, and so is the coordinate itself with k = j.
 
-use super::lanes::{gather, increments, scatter, Lane, Real};
+use super::lanes::{gather, increments, scatter, zeros, Lane, Real};
+use super::tree::{each_mul_add, offsets, order, passed};
+use super::tree::{Alphabet, Below, Few, Many, Step, MOST};
+use super::tree::{Levels1, Levels2, Levels3, Levels5, Levels6};
 use super::Paths;
 use pulp::{Simd, WithSimd};
 
 /// Steps whose increments are put into lanes together.
 const TILE: usize = 32;
 
-/// An increment, one vector for each letter: in registers where their number is known.
-pub trait Letters<V: Copy>: Copy {
-    fn new(values: &[V], none: V) -> Self;
-    fn count(&self, d: usize) -> usize;
-    fn at(&self, values: &[V], letter: usize) -> V;
-}
+/// Steps that are taken together: each coordinate is read and written once.
+const TOGETHER: usize = 2;
 
-impl<V: Copy, const D: usize> Letters<V> for [V; D] {
-    #[inline(always)]
-    fn new(values: &[V], none: V) -> Self {
-        let mut own = [none; D];
-        own.copy_from_slice(&values[..D]);
-        own
-    }
-    #[inline(always)]
-    fn count(&self, _: usize) -> usize {
-        D
-    }
-    #[inline(always)]
-    fn at(&self, _: &[V], letter: usize) -> V {
-        self[letter]
-    }
-}
-
-/// Any number of letters, read where they are.
-#[derive(Clone, Copy)]
-pub struct Many;
-
-impl<V: Copy> Letters<V> for Many {
-    #[inline(always)]
-    fn new(_: &[V], _: V) -> Self {
-        Self
-    }
-    #[inline(always)]
-    fn count(&self, d: usize) -> usize {
-        d
-    }
-    #[inline(always)]
-    fn at(&self, values: &[V], letter: usize) -> V {
-        values[letter]
-    }
-}
-
-/// Where the levels of a flat signature begin, and one place more.
-pub fn offsets(d: usize, depth: usize) -> Vec<usize> {
-    let mut ends = vec![0];
-    let mut level = 1;
-    for _ in 0..=depth {
-        ends.push(ends[ends.len() - 1] + level);
-        level *= d;
-    }
-    ends
-}
-
-/// Levels whose brackets are kept in memory, one list of them for each word: all but the last three.
-pub fn kept(depth: usize) -> usize {
-    if depth < 3 {
-        depth
-    } else {
-        depth - 3
-    }
-}
-
-/// Where the brackets of the levels up to `kept` begin, and one place more.
-pub fn brackets(d: usize, depth: usize) -> Vec<usize> {
-    let mut ends = vec![0];
-    let mut level = 1;
-    for j in 0..=kept(depth) {
-        ends.push(ends[j] + level * (depth - j));
-        level *= d;
-    }
-    ends
-}
-
-/// Fills `powers` (depth, d) with x, x / 2, x / 3, ...
-#[inline(always)]
-pub fn divide<T: Real, S: Simd>(
-    simd: S,
-    x: &[T::Vector<S>],
-    depth: usize,
-    powers: &mut [T::Vector<S>],
-) {
-    let d = x.len();
-    powers[..d].copy_from_slice(x);
-    for m in 2..=depth {
-        let part = T::splat(simd, T::from_f64(1.0 / m as f64));
-        for (power, &x) in powers[(m - 1) * d..m * d].iter_mut().zip(x) {
-            *power = T::times(simd, x, part);
-        }
-    }
-}
-
-/// What a step needs besides the state.
-pub struct Scratch<V> {
+/// What a step, or a few, need besides the state; E is a vector, or one for each step.
+pub struct Scratch<E> {
     pub d: usize,
     pub depth: usize,
+    /// Levels above those of `Below`.
+    pub upper: usize,
     pub levels: Vec<usize>,
+    pub order: Vec<usize>,
+    /// Where the brackets of the upper levels begin, and one place more: a list for each word.
     pub places: Vec<usize>,
-    pub brackets: Vec<V>,
-    pub powers: Vec<V>,
+    pub brackets: Vec<E>,
+    /// The step in parts x, x / 2, x / 3, ..., (depth, d).
+    pub parts: Vec<E>,
 }
 
-impl<V: Copy> Scratch<V> {
-    pub fn new(d: usize, depth: usize, zero: V) -> Self {
-        let places = brackets(d, depth);
+impl<E: Copy> Scratch<E> {
+    pub fn new<B: Below>(d: usize, depth: usize, zero: E) -> Self {
+        let upper = depth - B::LEVELS;
+        let levels = offsets(d, depth);
+        let mut places = vec![0];
+        for j in 0..=upper {
+            places.push(places[j] + (levels[j + 1] - levels[j]) * (depth - j));
+        }
         Self {
             d,
             depth,
-            levels: offsets(d, depth),
-            brackets: vec![zero; places[places.len() - 1]],
+            upper,
+            order: order(d, depth),
+            levels,
+            brackets: vec![zero; places[upper + 1]],
             places,
-            powers: vec![zero; d * depth],
+            parts: vec![zero; d * depth],
         }
     }
 }
 
-/// Multiplies the state by exp of the step whose parts are in `scratch.powers`.
+/// Fills the parts of K steps, `x` (K, d).
 #[inline(always)]
-pub fn advance<T: Real, S: Simd, X: Letters<T::Vector<S>>>(
+pub fn divide<T: Real, S: Simd, const K: usize>(
+    simd: S,
+    x: &[T::Vector<S>],
+    d: usize,
+    parts: &mut [[T::Vector<S>; K]],
+) {
+    for (m, parts) in parts.chunks_exact_mut(d).enumerate() {
+        let share = T::splat(simd, T::from_f64(1.0 / (m + 1) as f64));
+        for (letter, part) in parts.iter_mut().enumerate() {
+            for k in 0..K {
+                part[k] = T::times(simd, x[k * d + letter], share);
+            }
+        }
+    }
+}
+
+/// The brackets of a word above the lowest levels.
+#[inline(always)]
+pub fn carried<V: Copy>(list: &[V]) -> [V; MOST] {
+    let mut t = [list[0]; MOST];
+    for (t, &value) in t.iter_mut().zip(list) {
+        *t = value;
+    }
+    t
+}
+
+/// Multiplies the state by exp of the first step in `scratch`, then by exp of the next.
+#[inline(always)]
+fn advance<T: Real, S: Simd, A: Alphabet, B: Below, const K: usize>(
     simd: S,
     state: &mut [T::Vector<S>],
-    scratch: &mut Scratch<T::Vector<S>>,
+    scratch: &mut Scratch<[T::Vector<S>; K]>,
 ) {
-    let depth = scratch.depth;
-    let zero = T::splat(simd, T::ZERO);
-    let powers = &scratch.powers[..];
-    let first = X::new(powers, zero);
-    let d = first.count(scratch.d);
-    let last = kept(depth);
-    scratch.brackets[..depth].fill(state[0]);
-    for j in 1..=last {
+    let (depth, upper) = (scratch.depth, scratch.upper);
+    let parts = &scratch.parts[..];
+    let step = Step::new::<_, A>(parts, scratch.d);
+    scratch.brackets[..depth].fill([state[0]; K]);
+    for j in 1..=upper {
         let (before, after) = scratch.brackets.split_at_mut(scratch.places[j]);
         let parents = before[scratch.places[j - 1]..].chunks_exact(depth - j + 1);
-        let words = state[scratch.levels[j]..scratch.levels[j + 1]].chunks_exact_mut(d);
-        let mut next = after.iter_mut();
-        for (parent, words) in parents.zip(words) {
-            for (letter, word) in words.iter_mut().enumerate() {
-                let old = *word;
-                *word = T::mul_add(simd, parent[0], powers[letter], old);
-                for (m, (&t, place)) in parent[1..].iter().zip(&mut next).enumerate() {
-                    *place = T::mul_add(simd, t, powers[(m + 1) * d + letter], old);
+        let own = scratch.order[scratch.levels[j]..].chunks_exact(scratch.d);
+        let lists = after.chunks_exact_mut((depth - j) * scratch.d);
+        for ((parent, own), lists) in parents.zip(own).zip(lists) {
+            let lists = lists.chunks_exact_mut(depth - j);
+            for ((letter, &place), list) in own.iter().enumerate().zip(lists) {
+                let old = passed::<T, S, K>(simd, parent[0], parts[letter], &mut state[place]);
+                let others = parts[letter..].iter().step_by(scratch.d).skip(1);
+                for ((next, &t), &part) in list.iter_mut().zip(&parent[1..]).zip(others) {
+                    *next = each_mul_add::<T, S, K>(simd, t, part, old);
                 }
             }
         }
     }
-    if depth < 3 {
-        return;
-    }
-    let second = X::new(&powers[d..], zero);
-    let (x, x2, x3) = (powers, &powers[d..], &powers[2 * d..]);
-    let (_, top) = state.split_at_mut(scratch.levels[depth - 2]);
-    let (low, top) = top.split_at_mut(scratch.levels[depth - 1] - scratch.levels[depth - 2]);
-    let (middle, top) = top.split_at_mut(scratch.levels[depth] - scratch.levels[depth - 1]);
-    let parents = scratch.brackets[scratch.places[last]..].chunks_exact(3);
-    let low = low.chunks_exact_mut(d);
-    let middle = middle.chunks_exact_mut(d * d);
-    let top = top.chunks_exact_mut(d * d * d);
-    for (((t, low), middle), top) in parents.zip(low).zip(middle).zip(top) {
-        let middle = middle.chunks_exact_mut(d);
-        let top = top.chunks_exact_mut(d * d);
-        for (i, ((low, middle), top)) in low.iter_mut().zip(middle).zip(top).enumerate() {
-            let old = *low;
-            *low = T::mul_add(simd, t[0], first.at(x, i), old);
-            let b = T::mul_add(simd, t[1], second.at(x2, i), old);
-            let c = T::mul_add(simd, t[2], x3[i], old);
-            for (j, (middle, top)) in middle.iter_mut().zip(top.chunks_exact_mut(d)).enumerate() {
-                let old = *middle;
-                *middle = T::mul_add(simd, b, first.at(x, j), old);
-                let c = T::mul_add(simd, c, second.at(x2, j), old);
-                for (l, top) in top.iter_mut().enumerate() {
-                    *top = T::mul_add(simd, c, first.at(x, l), *top);
-                }
-            }
-        }
+    let size = step.below[B::LEVELS];
+    let roots = &scratch.order[scratch.levels[upper]..scratch.levels[upper + 1]];
+    let lists = scratch.brackets[scratch.places[upper]..].chunks_exact(B::LEVELS);
+    for (&root, list) in roots.iter().zip(lists) {
+        let words = &mut state[root + 1..][..size];
+        B::forward::<T, S, A::Letters<'_, _>, K>(simd, &step, carried(list), words);
     }
 }
 
@@ -205,44 +133,93 @@ impl<T: Real> WithSimd for Forward<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.prefixes {
+            match self.depth {
+                1 => self.run::<S, Many, Levels1, 1>(simd),
+                2 => self.run::<S, Many, Levels2, 1>(simd),
+                _ => self.run::<S, Many, Levels3, 1>(simd),
+            }
+            return;
+        }
+        // The loops that are worth laying out, by how often they are wanted.
         match (self.paths.d, self.depth) {
-            (1, 3..) => self.run::<S, [T::Vector<S>; 1]>(simd),
-            (2, 3..) => self.run::<S, [T::Vector<S>; 2]>(simd),
-            (3, 3..) => self.run::<S, [T::Vector<S>; 3]>(simd),
-            (4, 3..) => self.run::<S, [T::Vector<S>; 4]>(simd),
-            _ => self.run::<S, Many>(simd),
+            (2, 6..) => self.run::<S, Few<2>, Levels6, TOGETHER>(simd),
+            (2, 5..) => self.run::<S, Few<2>, Levels5, TOGETHER>(simd),
+            (3, 5..) => self.run::<S, Few<3>, Levels5, TOGETHER>(simd),
+            (4, 5..) => self.run::<S, Few<4>, Levels5, TOGETHER>(simd),
+            (2, 3..) => self.run::<S, Few<2>, Levels3, TOGETHER>(simd),
+            (3, 3..) => self.run::<S, Few<3>, Levels3, TOGETHER>(simd),
+            (4, 3..) => self.run::<S, Few<4>, Levels3, TOGETHER>(simd),
+            (_, 3..) => self.run::<S, Many, Levels3, TOGETHER>(simd),
+            (_, 2) => self.run::<S, Many, Levels2, TOGETHER>(simd),
+            _ => self.run::<S, Many, Levels1, TOGETHER>(simd),
         }
     }
 }
 
 impl<T: Real> Forward<'_, T> {
     #[inline(always)]
-    fn run<S: Simd, X: Letters<T::Vector<S>>>(self, simd: S) {
+    fn run<S: Simd, A: Alphabet, B: Below, const K: usize>(self, simd: S) {
         let d = self.paths.d;
-        let zero = T::splat(simd, T::ZERO);
-        let mut scratch = Scratch::new(d, self.depth, zero);
-        let size = scratch.levels[self.depth + 1];
-        let mut state = vec![zero; size];
-        state[0] = T::splat(simd, T::ONE);
+        let mut scratch = Scratch::new::<B>(d, self.depth, [T::splat(simd, T::ZERO); K]);
+        let [mut memory, mut tile] = [const { Vec::new() }; 2];
+        let state = zeros::<T, S>(&mut memory, scratch.order.len());
+        let tile = zeros::<T, S>(&mut tile, TILE * d);
+        let width = T::lanes::<S>();
         let length = self.out.len() / self.lanes.len();
+        let groups = self.lanes.chunks(width);
+        for (lanes, out) in groups.zip(self.out.chunks_mut(width * length)) {
+            let group = Group {
+                paths: self.paths,
+                lanes,
+                prefixes: self.prefixes,
+                out,
+            };
+            group.run::<S, A, B, K>(simd, state, tile, &mut scratch);
+        }
+    }
+}
+
+/// As many lanes as a vector has, or fewer.
+struct Group<'a, T> {
+    paths: Paths<'a, T>,
+    lanes: &'a [Lane],
+    prefixes: bool,
+    out: &'a mut [T],
+}
+
+impl<T: Real> Group<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd, A: Alphabet, B: Below, const K: usize>(
+        self,
+        simd: S,
+        state: &mut [T::Vector<S>],
+        tile: &mut [T::Vector<S>],
+        scratch: &mut Scratch<[T::Vector<S>; K]>,
+    ) {
+        let (d, size) = (scratch.d, state.len());
+        let length = self.out.len() / self.lanes.len();
+        state.fill(T::splat(simd, T::ZERO));
+        state[0] = T::splat(simd, T::ONE);
         if self.prefixes {
-            scatter::<T, S>(&mut state, self.out, 0, length);
+            scatter::<T, S>(state, &scratch.order, self.out, 0, length);
         }
         let steps = self.lanes.iter().map(|lane| lane.steps).max().unwrap_or(0);
-        let mut tile = vec![zero; TILE * d];
         for from in (0..steps).step_by(TILE) {
-            let count = TILE.min(steps - from);
-            increments::<T, S>(&self.paths, self.lanes, from, count, &mut tile);
-            for (step, x) in tile.chunks_exact(d).take(count).enumerate() {
-                divide::<T, S>(simd, x, self.depth, &mut scratch.powers);
-                advance::<T, S, X>(simd, &mut state, &mut scratch);
+            // Steps beyond the last one are zero, and change nothing.
+            let count = TILE.min((steps - from).next_multiple_of(K));
+            increments::<T, S>(&self.paths, self.lanes, from, count, tile);
+            for (step, x) in tile[..count * d].chunks_exact(K * d).enumerate() {
+                divide::<T, S, K>(simd, x, d, &mut scratch.parts);
+                advance::<T, S, A, B, K>(simd, state, scratch);
                 if self.prefixes {
-                    scatter::<T, S>(&mut state, self.out, (from + step + 1) * size, length);
+                    let place = (from + step + 1) * size;
+                    scatter::<T, S>(state, &scratch.order, self.out, place, length);
                 }
             }
         }
         if !self.prefixes {
-            scatter::<T, S>(&mut state, self.out, 0, length);
+            scatter::<T, S>(state, &scratch.order, self.out, 0, length);
         }
     }
 }
@@ -260,15 +237,27 @@ impl<T: Real> WithSimd for Extend<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let zero = T::splat(simd, T::ZERO);
-        let mut scratch = Scratch::new(self.d, self.depth, zero);
-        let size = scratch.levels[self.depth + 1];
-        let mut state = vec![zero; size];
-        let mut x = vec![zero; self.d];
-        gather::<T, S>(self.out, size, &mut state);
-        gather::<T, S>(self.increments, self.d, &mut x);
-        divide::<T, S>(simd, &x, self.depth, &mut scratch.powers);
-        advance::<T, S, Many>(simd, &mut state, &mut scratch);
-        scatter::<T, S>(&mut state, self.out, 0, size);
+        match self.depth {
+            1 => self.run::<S, Levels1>(simd),
+            2 => self.run::<S, Levels2>(simd),
+            _ => self.run::<S, Levels3>(simd),
+        }
+    }
+}
+
+impl<T: Real> Extend<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd, B: Below>(self, simd: S) {
+        let mut scratch = Scratch::new::<B>(self.d, self.depth, [T::splat(simd, T::ZERO)]);
+        let [mut memory, mut x] = [const { Vec::new() }; 2];
+        let state = zeros::<T, S>(&mut memory, scratch.order.len());
+        let x = zeros::<T, S>(&mut x, self.d);
+        let letters: Vec<usize> = (0..self.d).collect();
+        gather::<T, S>(self.out, &scratch.order, state);
+        gather::<T, S>(self.increments, &letters, x);
+        divide::<T, S, 1>(simd, x, self.d, &mut scratch.parts);
+        advance::<T, S, Many, B, 1>(simd, state, &mut scratch);
+        let size = state.len();
+        scatter::<T, S>(state, &scratch.order, self.out, 0, size);
     }
 }

@@ -8,10 +8,12 @@
 //! of k letters is the derivative by its coordinate; the sum over k of `u_k[w]` is added to that by
 //! the coordinate of w, and `t_k[w] u_k[w i] / (k - j)` to that by x_i.
 
-use super::forward::{divide, kept, Letters, Many, Scratch};
-use super::lanes::{gather, increments, numbers, Lane, Real};
+use super::forward::{carried, divide, Scratch};
+use super::lanes::{gather, increments, numbers, zeros, Lane, Real};
+use super::tree::{Alphabet, Below, Few, Letters, Many, Step, Sums};
+use super::tree::{Levels1, Levels2, Levels3};
 use super::Paths;
-use pulp::{Simd, WithSimd};
+use pulp::{bytemuck, Simd, WithSimd};
 
 /// Derivatives by the increments of each lane, (rows, d), into `out`.
 pub struct Gradient<'a, T> {
@@ -32,57 +34,70 @@ impl<T: Real> WithSimd for Gradient<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match (self.paths.d, self.depth) {
-            (1, 3..) => self.run::<S, [T::Vector<S>; 1]>(simd),
-            (2, 3..) => self.run::<S, [T::Vector<S>; 2]>(simd),
-            (3, 3..) => self.run::<S, [T::Vector<S>; 3]>(simd),
-            (4, 3..) => self.run::<S, [T::Vector<S>; 4]>(simd),
-            _ => self.run::<S, Many>(simd),
+            (2, 3..) => self.run::<S, Few<2>, Levels3>(simd),
+            (3, 3..) => self.run::<S, Few<3>, Levels3>(simd),
+            (4, 3..) => self.run::<S, Few<4>, Levels3>(simd),
+            (_, 3..) => self.run::<S, Many, Levels3>(simd),
+            (_, 2) => self.run::<S, Many, Levels2>(simd),
+            _ => self.run::<S, Many, Levels1>(simd),
         }
     }
 }
 
 /// State of the walk back.
-struct Walk<V> {
-    state: Vec<V>,
-    pulled: Vec<V>,
+struct Walk<'a, V> {
+    state: &'a mut [V],
+    pulled: &'a mut [V],
     /// Derivatives by the brackets, where `Scratch::brackets` holds these.
-    by_bracket: Vec<V>,
-    /// Derivatives by x / m, for m from 1 to the depth.
-    by_power: Vec<V>,
+    by_bracket: &'a mut [V],
+    /// Derivatives by the parts of the step.
+    by_part: &'a mut [V],
     scratch: Scratch<V>,
 }
 
 impl<T: Real> Gradient<'_, T> {
     #[inline(always)]
-    fn run<S: Simd, X: Letters<T::Vector<S>>>(self, simd: S) {
+    fn run<S: Simd, A: Alphabet, B: Below>(self, simd: S) {
         let (d, width) = (self.paths.d, T::lanes::<S>());
         let zero = T::splat(simd, T::ZERO);
-        let scratch = Scratch::new(d, self.depth, zero);
-        let size = scratch.levels[self.depth + 1];
+        let scratch = Scratch::new::<B>(d, self.depth, zero);
+        let (size, brackets) = (scratch.order.len(), scratch.brackets.len());
+        let [mut own, mut x, mut by_x] = [const { Vec::new() }; 3];
+        let all = zeros::<T, S>(&mut own, 2 * size + brackets + scratch.parts.len());
+        let (state, rest) = all.split_at_mut(size);
+        let (pulled, rest) = rest.split_at_mut(size);
+        let (by_bracket, by_part) = rest.split_at_mut(brackets);
         let mut walk = Walk {
-            state: vec![zero; size],
-            pulled: vec![zero; size],
-            by_bracket: vec![zero; scratch.brackets.len()],
-            by_power: vec![zero; scratch.powers.len()],
+            state,
+            pulled,
+            by_bracket,
+            by_part,
             scratch,
         };
-        gather::<T, S>(self.ends, size, &mut walk.state);
-        gather::<T, S>(self.pulled, size, &mut walk.pulled);
-        let mut x = vec![zero; d];
-        let mut by_x = vec![zero; d];
+        gather::<T, S>(self.ends, &walk.scratch.order, walk.state);
+        gather::<T, S>(self.pulled, &walk.scratch.order, walk.pulled);
+        let x = zeros::<T, S>(&mut x, d);
+        let by_x = zeros::<T, S>(&mut by_x, d);
         for step in (0..self.rows).rev() {
-            increments::<T, S>(&self.paths, self.lanes, step, 1, &mut x);
-            divide::<T, S>(simd, &x, self.depth, &mut walk.scratch.powers);
-            walk.by_power.fill(zero);
-            back::<T, S, X>(simd, &mut walk);
+            increments::<T, S>(&self.paths, self.lanes, step, 1, x);
+            divide::<T, S, 1>(
+                simd,
+                x,
+                d,
+                bytemuck::cast_slice_mut(&mut walk.scratch.parts),
+            );
+            walk.by_part.fill(zero);
+            down::<T, S>(simd, &mut walk);
+            lowest::<T, S, A, B>(simd, &mut walk);
+            up::<T, S>(simd, &mut walk);
             for (letter, sum) in by_x.iter_mut().enumerate() {
                 *sum = zero;
                 for m in (1..=self.depth).rev() {
                     let part = T::splat(simd, T::from_f64(1.0 / m as f64));
-                    *sum = T::mul_add(simd, walk.by_power[(m - 1) * d + letter], part, *sum);
+                    *sum = T::mul_add(simd, walk.by_part[(m - 1) * d + letter], part, *sum);
                 }
             }
-            let values = numbers::<T, S>(&mut by_x);
+            let values = numbers::<T, S>(by_x);
             for (lane, out) in self.out.chunks_exact_mut(self.rows * d).enumerate() {
                 for (letter, out) in out[step * d..][..d].iter_mut().enumerate() {
                     *out = values[letter * width + lane];
@@ -92,142 +107,91 @@ impl<T: Real> Gradient<'_, T> {
     }
 }
 
-/// Goes back one step.
+/// Coordinates before the step and the brackets, of the upper levels.
 #[inline(always)]
-fn back<T: Real, S: Simd, X: Letters<T::Vector<S>>>(simd: S, walk: &mut Walk<T::Vector<S>>) {
-    down::<T, S, X>(simd, walk);
-    if walk.scratch.depth >= 3 {
-        top::<T, S, X>(simd, walk);
-    }
-    up::<T, S, X>(simd, walk);
-}
-
-/// Coordinates before the step and the brackets, of the levels whose brackets are kept.
-#[inline(always)]
-fn down<T: Real, S: Simd, X: Letters<T::Vector<S>>>(simd: S, walk: &mut Walk<T::Vector<S>>) {
+fn down<T: Real, S: Simd>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
     let (state, scratch) = (&mut walk.state, &mut walk.scratch);
-    let depth = scratch.depth;
-    let powers = &scratch.powers[..];
-    let d = X::new(powers, powers[0]).count(scratch.d);
+    let (d, depth) = (scratch.d, scratch.depth);
+    let parts = &scratch.parts[..];
     scratch.brackets[..depth].fill(state[0]);
-    for j in 1..=kept(depth) {
+    for j in 1..=scratch.upper {
         let (before, after) = scratch.brackets.split_at_mut(scratch.places[j]);
         let parents = before[scratch.places[j - 1]..].chunks_exact(depth - j + 1);
-        let words = state[scratch.levels[j]..scratch.levels[j + 1]].chunks_exact_mut(d);
-        let mut next = after.iter_mut();
-        for (parent, words) in parents.zip(words) {
-            for (letter, word) in words.iter_mut().enumerate() {
-                let old = T::negate_mul_add(simd, parent[0], powers[letter], *word);
-                *word = old;
-                for (m, (&t, place)) in parent[1..].iter().zip(&mut next).enumerate() {
-                    *place = T::mul_add(simd, t, powers[(m + 1) * d + letter], old);
+        let own = scratch.order[scratch.levels[j]..].chunks_exact(d);
+        let lists = after.chunks_exact_mut((depth - j) * d);
+        for ((parent, own), lists) in parents.zip(own).zip(lists) {
+            let lists = lists.chunks_exact_mut(depth - j);
+            for ((letter, &place), list) in own.iter().enumerate().zip(lists) {
+                let old = T::negate_mul_add(simd, parent[0], parts[letter], state[place]);
+                state[place] = old;
+                let others = parts[letter..].iter().step_by(d).skip(1);
+                for ((next, &t), &part) in list.iter_mut().zip(&parent[1..]).zip(others) {
+                    *next = T::mul_add(simd, t, part, old);
                 }
             }
         }
     }
 }
 
-/// The last three levels, there and back.
+/// The lowest levels, there and back.
 #[inline(always)]
-fn top<T: Real, S: Simd, X: Letters<T::Vector<S>>>(simd: S, walk: &mut Walk<T::Vector<S>>) {
+fn lowest<T: Real, S: Simd, A: Alphabet, B: Below>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
     let scratch = &walk.scratch;
-    let depth = scratch.depth;
+    let upper = scratch.upper;
+    let step = Step::new::<_, A>(&scratch.parts, scratch.d);
+    let size = step.below[B::LEVELS];
     let zero = T::splat(simd, T::ZERO);
-    let powers = &scratch.powers[..];
-    let first = X::new(powers, zero);
-    let d = first.count(scratch.d);
-    let (x, x2, x3) = (powers, &powers[d..2 * d], &powers[2 * d..3 * d]);
-    let (by_x, rest) = walk.by_power.split_at_mut(d);
-    let (by_x2, by_x3) = rest.split_at_mut(d);
-    let by_x3 = &mut by_x3[..d];
-    let level = |k: usize| scratch.levels[k]..scratch.levels[k + 1];
-    let (state_low, state_middle) =
-        walk.state[scratch.levels[depth - 2]..].split_at_mut(level(depth - 2).len());
-    let state_middle = &mut state_middle[..level(depth - 1).len()];
-    let (pulled_low, pulled) =
-        walk.pulled[scratch.levels[depth - 2]..].split_at_mut(level(depth - 2).len());
-    let (pulled_middle, pulled_top) = pulled.split_at_mut(level(depth - 1).len());
-    let place = scratch.places[kept(depth)];
-    let parents = scratch.brackets[place..].chunks_exact(3);
-    let by_parents = walk.by_bracket[place..].chunks_exact_mut(3);
-    let low = state_low
-        .chunks_exact_mut(d)
-        .zip(pulled_low.chunks_exact_mut(d));
-    let middle = state_middle
-        .chunks_exact_mut(d * d)
-        .zip(pulled_middle.chunks_exact_mut(d * d));
-    let tops = pulled_top.chunks_exact(d * d * d);
-    for ((((t, u), low), middle), top) in parents.zip(by_parents).zip(low).zip(middle).zip(tops) {
-        let mut by_parent = [zero; 3];
-        for i in 0..d {
-            let old = T::negate_mul_add(simd, t[0], first.at(x, i), low.0[i]);
-            low.0[i] = old;
-            let b = T::mul_add(simd, t[1], x2[i], old);
-            let c = T::mul_add(simd, t[2], x3[i], old);
-            let (mut by_b, mut by_c) = (zero, zero);
-            let state = &mut middle.0[i * d..][..d];
-            let pulled = &mut middle.1[i * d..][..d];
-            let top = top[i * d * d..][..d * d].chunks_exact(d);
-            for (j, ((state, pulled), top)) in state.iter_mut().zip(pulled).zip(top).enumerate() {
-                let old = T::negate_mul_add(simd, b, first.at(x, j), *state);
-                *state = old;
-                let cc = T::mul_add(simd, c, x2[j], old);
-                let mut by_cc = zero;
-                for (l, &top) in top.iter().enumerate() {
-                    by_cc = T::mul_add(simd, top, first.at(x, l), by_cc);
-                    by_x[l] = T::mul_add(simd, top, cc, by_x[l]);
-                }
-                by_b = T::mul_add(simd, *pulled, first.at(x, j), by_b);
-                by_x[j] = T::mul_add(simd, *pulled, b, by_x[j]);
-                by_c = T::mul_add(simd, by_cc, x2[j], by_c);
-                by_x2[j] = T::mul_add(simd, by_cc, c, by_x2[j]);
-                *pulled = T::plus(simd, *pulled, by_cc);
-            }
-            let pulled = low.1[i];
-            by_parent[0] = T::mul_add(simd, pulled, first.at(x, i), by_parent[0]);
-            by_x[i] = T::mul_add(simd, pulled, t[0], by_x[i]);
-            by_parent[1] = T::mul_add(simd, by_b, x2[i], by_parent[1]);
-            by_x2[i] = T::mul_add(simd, by_b, t[1], by_x2[i]);
-            by_parent[2] = T::mul_add(simd, by_c, x3[i], by_parent[2]);
-            by_x3[i] = T::mul_add(simd, by_c, t[2], by_x3[i]);
-            low.1[i] = T::plus(simd, pulled, T::plus(simd, by_b, by_c));
+    let mut by_parts = step.parts.map(|x| x.sums(zero));
+    let roots = &scratch.order[scratch.levels[upper]..scratch.levels[upper + 1]];
+    let place = scratch.places[upper];
+    let lists = scratch.brackets[place..].chunks_exact(B::LEVELS);
+    let by_lists = walk.by_bracket[place..].chunks_exact_mut(B::LEVELS);
+    for ((&root, list), by_list) in roots.iter().zip(lists).zip(by_lists) {
+        let words = &mut walk.state[root + 1..][..size];
+        let pulled = &mut walk.pulled[root + 1..][..size];
+        let t = carried(list);
+        let by_t = B::back::<T, S, A::Letters<'_, _>>(simd, &step, t, words, pulled, &mut by_parts);
+        by_list.copy_from_slice(&by_t[..B::LEVELS]);
+    }
+    let rows = walk.by_part.chunks_exact_mut(scratch.d);
+    for (by_part, sums) in rows.zip(&mut by_parts).take(B::LEVELS) {
+        for (letter, by) in by_part.iter_mut().enumerate() {
+            *by = *sums.at(letter);
         }
-        u.copy_from_slice(&by_parent);
     }
 }
 
-/// Derivatives of the levels whose brackets are kept, from the highest to the lowest.
+/// Derivatives of the upper levels, from the longest words to the shortest.
 #[inline(always)]
-fn up<T: Real, S: Simd, X: Letters<T::Vector<S>>>(simd: S, walk: &mut Walk<T::Vector<S>>) {
+fn up<T: Real, S: Simd>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
     let scratch = &walk.scratch;
-    let depth = scratch.depth;
-    let powers = &scratch.powers[..];
-    let d = X::new(powers, powers[0]).count(scratch.d);
-    for j in (1..=kept(depth)).rev() {
+    let (d, depth) = (scratch.d, scratch.depth);
+    for j in (1..=scratch.upper).rev() {
         let (before, after) = walk.by_bracket.split_at_mut(scratch.places[j]);
         let parents = scratch.brackets[scratch.places[j - 1]..].chunks_exact(depth - j + 1);
         let by_parents = before[scratch.places[j - 1]..].chunks_exact_mut(depth - j + 1);
-        let words = walk.pulled[scratch.levels[j]..scratch.levels[j + 1]].chunks_exact_mut(d);
-        let mut next = after.iter();
-        for ((parent, by_parent), words) in parents.zip(by_parents).zip(words) {
+        let own = scratch.order[scratch.levels[j]..].chunks_exact(d);
+        let lists = after.chunks_exact((depth - j) * d);
+        for (((parent, by_parent), own), lists) in parents.zip(by_parents).zip(own).zip(lists) {
             by_parent.fill(T::splat(simd, T::ZERO));
-            for (letter, word) in words.iter_mut().enumerate() {
-                let pulled = *word;
-                let mut sum = pulled;
-                for m in 0..=depth - j {
-                    let u = if m == 0 {
-                        pulled
-                    } else if let Some(&u) = next.next() {
-                        sum = T::plus(simd, sum, u);
-                        u
+            let lists = lists.chunks_exact(depth - j);
+            for ((letter, &place), list) in own.iter().enumerate().zip(lists) {
+                let mut by_word = walk.pulled[place];
+                for (m, by_parent) in by_parent.iter_mut().enumerate() {
+                    let by = if m == 0 {
+                        walk.pulled[place]
                     } else {
-                        break;
+                        list[m - 1]
                     };
-                    let place = m * d + letter;
-                    by_parent[m] = T::mul_add(simd, u, powers[place], by_parent[m]);
-                    walk.by_power[place] = T::mul_add(simd, u, parent[m], walk.by_power[place]);
+                    if m > 0 {
+                        by_word = T::plus(simd, by_word, by);
+                    }
+                    let part = m * d + letter;
+                    *by_parent = T::mul_add(simd, by, scratch.parts[part], *by_parent);
+                    let sum = &mut walk.by_part[part];
+                    *sum = T::mul_add(simd, by, parent[m], *sum);
                 }
-                *word = sum;
+                walk.pulled[place] = by_word;
             }
         }
     }

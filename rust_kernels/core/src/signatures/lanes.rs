@@ -136,6 +136,21 @@ pub struct Lane {
     pub steps: usize,
 }
 
+/// `count` vectors of zeros in `memory`, none of which crosses a line of the cache.
+#[inline(always)]
+pub fn zeros<T: Real, S: Simd>(memory: &mut Vec<T>, count: usize) -> &mut [T::Vector<S>] {
+    const LINE: usize = 64;
+    let length = count * T::lanes::<S>();
+    memory.clear();
+    memory.resize(length + LINE / size_of::<T>(), T::ZERO);
+    // Should no place be found, unaligned vectors are slower and as good.
+    let skip = memory
+        .as_ptr()
+        .align_offset(LINE)
+        .min(LINE / size_of::<T>());
+    bytemuck::cast_slice_mut(&mut memory[skip..][..length])
+}
+
 /// Vectors as the numbers they hold.
 #[inline(always)]
 pub fn numbers<T: Real, S: Simd>(vectors: &mut [T::Vector<S>]) -> &mut [T] {
@@ -161,40 +176,38 @@ pub fn increments<T: Real, S: Simd>(
         let count = count.min(lane.steps.saturating_sub(from));
         let points = &paths.path(lane.path)[(lane.first + from) * d..][..(count + 1) * d];
         let steps = points.iter().zip(&points[d..]);
-        let places = into.iter_mut().skip(number).step_by(width);
-        for (place, (&before, &after)) in places.zip(steps) {
-            *place = after - before;
+        for (place, (&before, &after)) in into.chunks_exact_mut(width).zip(steps) {
+            place[number] = after - before;
         }
     }
 }
 
-/// Rows, one for each lane, into vectors.
+/// Rows, one for each lane, into vectors: the k-th value of a row to the place `order[k]`.
 #[inline(always)]
-pub fn gather<T: Real, S: Simd>(rows: &[T], size: usize, into: &mut [T::Vector<S>]) {
+pub fn gather<T: Real, S: Simd>(rows: &[T], order: &[usize], into: &mut [T::Vector<S>]) {
     let width = T::lanes::<S>();
     let into = numbers::<T, S>(into);
-    for (lane, row) in rows.chunks_exact(size).enumerate() {
-        for (place, &value) in into.iter_mut().skip(lane).step_by(width).zip(row) {
-            *place = value;
+    for (lane, row) in rows.chunks_exact(order.len()).enumerate() {
+        for (&place, &value) in order.iter().zip(row) {
+            into[place * width + lane] = value;
         }
     }
 }
 
-/// Vectors into rows, `stride` apart, as many as there are.
+/// Vectors into rows `stride` apart, as many as there are, the other way round.
 #[inline(always)]
 pub fn scatter<T: Real, S: Simd>(
     from: &mut [T::Vector<S>],
+    order: &[usize],
     rows: &mut [T],
     offset: usize,
     stride: usize,
 ) {
     let width = T::lanes::<S>();
-    let size = from.len();
     let from = numbers::<T, S>(from);
     for (lane, row) in rows.chunks_exact_mut(stride).enumerate() {
-        let row = &mut row[offset..][..size];
-        for (place, &value) in row.iter_mut().zip(from.iter().skip(lane).step_by(width)) {
-            *place = value;
+        for (&place, value) in order.iter().zip(&mut row[offset..]) {
+            *value = from[place * width + lane];
         }
     }
 }

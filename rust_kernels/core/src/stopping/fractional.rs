@@ -1,6 +1,6 @@
 //! Exact paths of fractional Brownian motion on a grid of [0, 1].
 
-use super::threads;
+use super::{threads, turn, SQUARE};
 use crate::hawkes::shown;
 use crate::philox::{self, WORDS};
 use crate::Error;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 const MOST_VALUES: usize = 1 << 30;
 
 /// Steps that a covariance matrix is made for at most.
-const MOST_STEPS: usize = 1 << 13;
+const MOST_STEPS: usize = 1 << 12;
 
 /// Nearer to 1, the covariance is singular up to rounding.
 const NEAREST: f64 = 0.999_999;
@@ -41,40 +41,66 @@ pub enum Method {
     Cholesky,
 }
 
-/// Paths at the times 0, 1 / n_steps, ..., 1, one after the other, of the exact law.
-///
-/// Path p takes the words of Philox stream p of the seed in order, two for two normal numbers
-/// (`philox::normals`): `n_steps` numbers for Cholesky, twice as many for Davies-Harte. Of hurst 1,
-/// a path is a line through the first number.
-pub fn fractional_brownian_motion(
+/// What makes paths at the times 0, 1 / n_steps, ..., 1 of the exact law.
+pub struct Motion {
     n_paths: usize,
-    n_steps: usize,
-    hurst: f64,
-    seed: u64,
-    method: Method,
-) -> Result<Vec<f64>, Error> {
-    if !(hurst > 0.0 && hurst <= NEAREST || hurst == 1.0) {
-        let problem = format!(
-            "must be above 0 and at most 0.999999, or 1, got {}",
-            shown(hurst)
-        );
-        return Err(Error::new("hurst", problem));
+    columns: usize,
+    maker: Maker,
+}
+
+enum Maker {
+    Line(Line),
+    Halves(Halves),
+    Circle(Circle),
+}
+
+impl Motion {
+    /// Checks the arguments and prepares what all paths have in common.
+    pub fn new(n_paths: usize, n_steps: usize, hurst: f64, method: Method) -> Result<Self, Error> {
+        if !(hurst > 0.0 && hurst <= NEAREST || hurst == 1.0) {
+            let problem = format!(
+                "must be above 0 and at most 0.999999, or 1, got {}",
+                shown(hurst)
+            );
+            return Err(Error::new("hurst", problem));
+        }
+        let columns = n_steps.saturating_add(1);
+        if n_paths.saturating_mul(columns) > MOST_VALUES {
+            let problem = format!("must give at most 2**30 values in all, got {n_paths}");
+            return Err(Error::new("n_paths", problem));
+        }
+        if method == Method::Cholesky && n_steps > MOST_STEPS {
+            let problem = format!("must be at most 4096 for cholesky, got {n_steps}");
+            return Err(Error::new("n_steps", problem));
+        }
+        let maker = match method {
+            _ if hurst == 1.0 => Maker::Line(Line(n_steps)),
+            Method::Cholesky => Maker::Halves(Halves::new(n_steps, hurst)),
+            Method::DaviesHarte => Maker::Circle(Circle::new(n_steps, hurst)?),
+        };
+        Ok(Self {
+            n_paths,
+            columns,
+            maker,
+        })
     }
-    let columns = n_steps.saturating_add(1);
-    if n_paths.saturating_mul(columns) > MOST_VALUES {
-        let problem = format!("must give at most 2**30 values in all, got {n_paths}");
-        return Err(Error::new("n_paths", problem));
+
+    /// Paths and values of each.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.n_paths, self.columns]
     }
-    if method == Method::Cholesky && n_steps > MOST_STEPS {
-        let problem = format!("must be at most 8192 for cholesky, got {n_steps}");
-        return Err(Error::new("n_steps", problem));
-    }
-    if hurst == 1.0 {
-        return Ok(run(&Line(n_steps), n_paths, columns, seed));
-    }
-    match method {
-        Method::Cholesky => Ok(run(&Factor::new(n_steps, hurst), n_paths, columns, seed)),
-        Method::DaviesHarte => Ok(run(&Circle::new(n_steps, hurst)?, n_paths, columns, seed)),
+
+    /// Fills `out`, which is 0, with the paths, one after the other.
+    ///
+    /// Path p takes the words of Philox stream p of the seed in order, two for a pair of normal
+    /// numbers (`philox::normals`): `n_steps` pairs for Davies-Harte, half as many for Cholesky. Of
+    /// hurst 1, a path is a line through the first number.
+    pub fn fill(&self, seed: u64, out: &mut [f64]) {
+        match &self.maker {
+            Maker::Line(maker) => run(maker, self.columns, seed, out),
+            Maker::Halves(maker) => run(maker, self.columns, seed, out),
+            Maker::Circle(maker) => run(maker, self.columns, seed, out),
+        }
     }
 }
 
@@ -84,8 +110,7 @@ trait Paths: Sync {
     fn fill<S: Simd>(&self, simd: S, seed: u64, first: u64, out: &mut [f64]);
 }
 
-fn run<P: Paths>(paths: &P, n_paths: usize, columns: usize, seed: u64) -> Vec<f64> {
-    let mut result = vec![0.0; n_paths * columns];
+fn run<P: Paths>(paths: &P, columns: usize, seed: u64, out: &mut [f64]) {
     let size = CHUNK * columns;
     let task = |(chunk, out): (usize, &mut [f64])| {
         let first = (chunk * CHUNK) as u64;
@@ -96,11 +121,10 @@ fn run<P: Paths>(paths: &P, n_paths: usize, columns: usize, seed: u64) -> Vec<f6
             out,
         });
     };
-    match threads(result.len() >= PARALLEL && n_paths > CHUNK) {
-        None => result.chunks_mut(size).enumerate().for_each(task),
-        Some(pool) => pool.install(|| result.par_chunks_mut(size).enumerate().for_each(task)),
+    match threads(out.len() >= PARALLEL && out.len() > size) {
+        None => out.chunks_mut(size).enumerate().for_each(task),
+        Some(pool) => pool.install(|| out.par_chunks_mut(size).enumerate().for_each(task)),
     }
-    result
 }
 
 struct Task<'a, P> {
@@ -155,99 +179,50 @@ impl Paths for Line {
     }
 }
 
-/// The lower factor of the covariance of paths, in bands of `ROWS` rows, each by columns.
-struct Factor {
-    steps: usize,
-    bands: Vec<f64>,
-}
+/// The lower factor of a covariance, in bands of `ROWS` rows, each by columns.
+struct Factor(Vec<f64>);
 
 impl Factor {
-    /// Schur's algorithm for a Toeplitz matrix, in the square of its order, in which the rotations
-    /// are hyperbolic and in the mixed form that is stable: Bojanczyk, Brent, de Hoog & Sweet, SIAM
-    /// Journal on Matrix Analysis and Applications 16 (1995) 40-57.
-    fn new(steps: usize, hurst: f64) -> Self {
-        let scale = (steps as f64).powf(-hurst);
-        let n_bands = steps.div_ceil(ROWS);
-        let mut bands = vec![0.0; ROWS * ROWS * n_bands * (n_bands + 1) / 2];
-        let mut column = noise_covariance(steps, hurst);
-        column.truncate(steps);
-        let mut rest = column.clone();
-        rest[0] = 0.0;
-        for j in 0..steps {
-            // A path sums the increments.
-            let mut sum = 0.0;
-            for (i, value) in (j..).zip(&column) {
-                sum += value * scale;
-                bands[Self::start(i / ROWS) + j * ROWS + i % ROWS] = sum;
-            }
-            if j + 1 == steps {
-                break;
-            }
-            column.pop();
-            rest.remove(0);
-            let rho = rest[0] / column[0];
-            let cosine = ((1.0 - rho) * (1.0 + rho)).sqrt();
-            for (a, b) in column.iter_mut().zip(&mut rest) {
-                *a = (*a - rho * *b) / cosine;
-                *b = cosine * *b - rho * *a;
+    /// Cholesky's algorithm by rows.
+    fn new(order: usize, covariance: impl Fn(usize, usize) -> f64) -> Self {
+        let n_bands = order.div_ceil(ROWS);
+        let mut bands = vec![0.0; Self::start(n_bands)];
+        let mut rows = vec![0.0; order * order];
+        for i in 0..order {
+            let (above, row) = rows.split_at_mut(i * order);
+            for j in 0..=i {
+                let other = if j < i {
+                    &above[j * order..][..j]
+                } else {
+                    &row[..j]
+                };
+                let rest = covariance(i, j) - dot(other, &row[..j]);
+                row[j] = if j < i {
+                    rest / above[j * order + j]
+                } else {
+                    rest.sqrt()
+                };
+                bands[Self::start(i / ROWS) + j * ROWS + i % ROWS] = row[j];
             }
         }
-        Self { steps, bands }
+        Self(bands)
     }
 
     /// Where a band starts: those before it are as long as their rows reach.
     fn start(band: usize) -> usize {
         ROWS * ROWS * band * (band + 1) / 2
     }
-}
 
-impl Paths for Factor {
-    #[inline(always)]
-    fn fill<S: Simd>(&self, simd: S, seed: u64, first: u64, out: &mut [f64]) {
-        let columns = self.steps + 1;
-        let lanes = VECTORS * S::F64_LANES;
-        let blocks = self.steps.div_ceil(WORDS);
-        let n_bands = self.steps.div_ceil(ROWS);
-        let pairs = blocks * WORDS / 2 * lanes;
-        let (mut radii, mut angles) = (vec![0; pairs], vec![0; pairs]);
-        let (mut cosines, mut sines) = (vec![0.0; pairs], vec![0.0; pairs]);
-        let mut normals = vec![0.0; (2 * pairs).max(n_bands * ROWS * lanes)];
-        let mut values = vec![0.0; n_bands * ROWS * lanes];
-        for (tile, out) in out.chunks_mut(lanes * columns).enumerate() {
-            let first = first + (tile * lanes) as u64;
-            for block in 0..blocks {
-                for lane in 0..lanes {
-                    let words = philox::block(seed, first + lane as u64, block as u64);
-                    let at = block * 2 * lanes + lane;
-                    (radii[at], angles[at]) = (words[0], words[1]);
-                    (radii[at + lanes], angles[at + lanes]) = (words[2], words[3]);
-                }
-            }
-            philox::normals::<S>([&radii, &angles], [&mut cosines, &mut sines]);
-            let pairs = cosines.chunks_exact(lanes).zip(sines.chunks_exact(lanes));
-            for ((cosines, sines), out) in pairs.zip(normals.chunks_exact_mut(2 * lanes)) {
-                out[..lanes].copy_from_slice(cosines);
-                out[lanes..].copy_from_slice(sines);
-            }
-            self.product(simd, &normals, &mut values);
-            for (lane, path) in out.chunks_mut(columns).enumerate() {
-                let column = values[lane..].iter().step_by(lanes);
-                for (value, &sum) in path[1..].iter_mut().zip(column) {
-                    *value = sum;
-                }
-            }
-        }
-    }
-}
-
-impl Factor {
     /// The factor times the numbers of some paths, one step after the other.
     #[inline(always)]
-    fn product<S: Simd>(&self, simd: S, normals: &[f64], values: &mut [f64]) {
-        let (normals, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(normals).0);
-        let (values, _) = pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(values).0);
-        for (band, values) in values.chunks_exact_mut(ROWS).enumerate() {
-            let factor = &self.bands[Self::start(band)..Self::start(band + 1)];
+    fn product<S: Simd>(
+        &self,
+        simd: S,
+        normals: &[[S::f64s; VECTORS]],
+        out: &mut [[S::f64s; VECTORS]],
+    ) {
+        for (band, out) in out.chunks_mut(ROWS).enumerate() {
+            let factor = &self.0[Self::start(band)..Self::start(band + 1)];
             let mut sums = [[simd.splat_f64s(0.0); VECTORS]; ROWS];
             for (column, normals) in factor.chunks_exact(ROWS).zip(normals) {
                 for (row, sums) in sums.iter_mut().enumerate() {
@@ -257,7 +232,127 @@ impl Factor {
                     }
                 }
             }
-            values.copy_from_slice(&sums);
+            out.copy_from_slice(&sums[..out.len()]);
+        }
+    }
+}
+
+/// In several sums, which the compiler makes vectors of.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 16];
+    let (a, a_rest) = pulp::as_arrays::<16, _>(a);
+    let (b, b_rest) = pulp::as_arrays::<16, _>(b);
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+/// Factors of the covariance of sums and of differences of increments.
+///
+/// The law of the noise is the same backwards in time, so that its even and its odd part, the sums
+/// and the differences of increments as far from the start as from the end, are independent: two
+/// factors of half the order, of which the first takes the real and the other the imaginary parts.
+struct Halves {
+    steps: usize,
+    even: Factor,
+    odd: Factor,
+}
+
+impl Halves {
+    fn new(steps: usize, hurst: f64) -> Self {
+        let covariance = noise_covariance(steps, hurst);
+        // The increments are halves of sums and differences, and short.
+        let scale = 0.5 * (steps as f64).powf(-2.0 * hurst);
+        let ahead = |i: usize, j: usize| covariance[i - j];
+        let mirrored = |i: usize, j: usize| covariance[steps - 1 - i - j];
+        let odd = steps / 2;
+        Self {
+            steps,
+            even: Factor::new(steps - odd, |i, j| scale * (ahead(i, j) + mirrored(i, j))),
+            odd: Factor::new(odd, |i, j| scale * (ahead(i, j) - mirrored(i, j))),
+        }
+    }
+}
+
+impl Paths for Halves {
+    #[inline(always)]
+    fn fill<S: Simd>(&self, simd: S, seed: u64, first: u64, out: &mut [f64]) {
+        let columns = self.steps + 1;
+        let lanes = VECTORS * S::F64_LANES;
+        let even = columns / 2;
+        let pairs = even.next_multiple_of(WORDS / 2) * lanes;
+        let (mut radii, mut angles) = (vec![0; pairs], vec![0; pairs]);
+        let (mut cosines, mut sines) = (vec![0.0; pairs], vec![0.0; pairs]);
+        let mut values = vec![0.0; self.steps * lanes];
+        let mut differences = vec![0.0; self.steps / 2 * lanes];
+        for (tile, out) in out.chunks_mut(lanes * columns).enumerate() {
+            let first = first + (tile * lanes) as u64;
+            let blocks = radii.chunks_exact_mut(2 * lanes);
+            for (index, (radii, angles)) in
+                (0..).zip(blocks.zip(angles.chunks_exact_mut(2 * lanes)))
+            {
+                for lane in 0..lanes {
+                    let words = philox::block(seed, first + lane as u64, index);
+                    (radii[lane], angles[lane]) = (words[0], words[1]);
+                    (radii[lane + lanes], angles[lane + lanes]) = (words[2], words[3]);
+                }
+            }
+            philox::normals::<S>([&radii, &angles], [&mut cosines, &mut sines]);
+            self.sum(simd, [&cosines, &sines], &mut differences, &mut values);
+            let mut squares = values.chunks_exact(SQUARE * lanes);
+            let mut step = 1;
+            for square in &mut squares {
+                let row = |n: usize| &square[n * lanes..][..lanes];
+                let paths = out.chunks_mut(columns).map(|path| &mut path[step..]);
+                turn([row(0), row(1), row(2), row(3)], paths);
+                step += SQUARE;
+            }
+            for (step, sums) in (step..).zip(squares.remainder().chunks_exact(lanes)) {
+                for (path, &sum) in out.chunks_mut(columns).zip(sums) {
+                    path[step] = sum;
+                }
+            }
+        }
+    }
+}
+
+impl Halves {
+    /// Sums of increments of some paths, one step after the other.
+    #[inline(always)]
+    fn sum<S: Simd>(
+        &self,
+        simd: S,
+        normals: [&[f64]; 2],
+        differences: &mut [f64],
+        values: &mut [f64],
+    ) {
+        let [cosines, sines] = normals;
+        let (cosines, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(cosines).0);
+        let (sines, _) = pulp::as_arrays::<VECTORS, _>(S::as_simd_f64s(sines).0);
+        let (differences, _) =
+            pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(differences).0);
+        let (values, _) = pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f64s(values).0);
+        let (ahead, mirrored) = values.split_at_mut(self.steps - self.steps / 2);
+        self.even.product(simd, &cosines[..ahead.len()], ahead);
+        self.odd
+            .product(simd, &sines[..mirrored.len()], differences);
+        let ends = ahead.iter_mut().zip(mirrored.iter_mut().rev());
+        for ((sums, others), differences) in ends.zip(differences) {
+            for n in 0..VECTORS {
+                others[n] = simd.sub_f64s(sums[n], differences[n]);
+                sums[n] = simd.add_f64s(sums[n], differences[n]);
+            }
+        }
+        let mut total = [simd.splat_f64s(0.0); VECTORS];
+        for values in values {
+            for n in 0..VECTORS {
+                total[n] = simd.add_f64s(total[n], values[n]);
+                values[n] = total[n];
+            }
         }
     }
 }
@@ -267,8 +362,8 @@ impl Factor {
 /// The covariance, reflected to a circle of 2n points, has the spectrum s_k, which is not negative
 /// (Dietrich & Newsam, SIAM Journal on Scientific Computing 18 (1997) 1088-1107; Craigmile, Journal
 /// of Time Series Analysis 24 (2003) 505-511). The noise is the Fourier transform of
-/// `sqrt(s_k / 2n) w_k` with w_0 and w_n the first two numbers and, for k between,
-/// `w_k = (number 2k + i number 2k+1) / sqrt(2)` and `w_{2n-k}` its conjugate.
+/// `sqrt(s_k / 2n) w_k`: w_0 and w_n are the real and the imaginary part of pair 0; between, w_k is
+/// pair k over `sqrt(2)` and `w_{2n-k}` its conjugate.
 struct Circle {
     steps: usize,
     scale: Vec<f64>,
@@ -385,5 +480,74 @@ impl Numbers {
             [&self.radii, &self.angles],
             [&mut self.cosines, &mut self.sines],
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The factor, row by row.
+    fn unpacked(factor: &Factor, order: usize) -> Vec<Vec<f64>> {
+        let entry =
+            move |i: usize, j: usize| factor.0[Factor::start(i / ROWS) + j * ROWS + i % ROWS];
+        let row = |i: usize| (0..order).map(move |j| if j <= i { entry(i, j) } else { 0.0 });
+        (0..order).map(|i| row(i).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn factors_times_themselves_are_the_covariance(order in 1_usize..40, hurst in 0.01..0.99) {
+            let covariance = noise_covariance(order, hurst);
+            let rows = unpacked(&Factor::new(order, |i, j| covariance[i - j]), order);
+            for i in 0..order {
+                for j in 0..=i {
+                    prop_assert!((dot(&rows[i], &rows[j]) - covariance[i - j]).abs() < 1e-14);
+                }
+            }
+        }
+
+        #[test]
+        fn noise_has_the_second_differences_of_powers(hurst in 0.01..0.99) {
+            let power = |k: f64| k.abs().powf(2.0 * hurst);
+            for (k, value) in noise_covariance(50, hurst).into_iter().enumerate() {
+                let k = k as f64;
+                let direct = 0.5 * (power(k + 1.0) - 2.0 * power(k) + power(k - 1.0));
+                prop_assert!((value - direct).abs() < 1e-15 * power(k + 1.0));
+            }
+        }
+
+        #[test]
+        fn both_methods_fill_whatever_there_is(n_paths in 1_usize..150, n_steps in 1_usize..40) {
+            for method in [Method::DaviesHarte, Method::Cholesky] {
+                let motion = Motion::new(n_paths, n_steps, 0.3, method).unwrap();
+                let [rows, columns] = motion.shape();
+                let mut out = vec![0.0; rows * columns];
+                motion.fill(1, &mut out);
+                for path in out.chunks(columns) {
+                    prop_assert_eq!(path[0], 0.0);
+                    prop_assert!(path[1..].iter().all(|v| v.is_finite() && *v != 0.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_do_not_depend_on_threads_or_on_how_many_there_are() {
+        for method in [Method::DaviesHarte, Method::Cholesky] {
+            let paths = |n_paths: usize| {
+                let motion = Motion::new(n_paths, 100, 0.3, method).unwrap();
+                let [rows, columns] = motion.shape();
+                let mut out = vec![0.0; rows * columns];
+                motion.fill(1, &mut out);
+                out
+            };
+            // Many are made on all threads, few on one.
+            let many = paths(PARALLEL / 50);
+            for few in [1, 2, CHUNK - 1, CHUNK, CHUNK + 5] {
+                assert!(few * 101 < PARALLEL && paths(few) == many[..few * 101]);
+            }
+        }
     }
 }

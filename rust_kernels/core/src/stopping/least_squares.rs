@@ -1,11 +1,10 @@
 //! Least squares of several targets on the same, possibly collinear, regressors.
 
-use super::threads;
+use super::{threads, turn, SQUARE};
 use crate::hawkes::shown;
 use crate::Error;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use rayon::ThreadPool;
 
 /// Largest size of a value: squares and their sums stay finite.
 const LARGEST: f64 = 1e100;
@@ -20,7 +19,13 @@ const NEAR: f64 = 0.9;
 pub(super) const CHUNK: usize = 1 << 12;
 
 /// Rows that are laid out by columns at once.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 128;
+
+/// Values that a vector holds at most.
+const WIDEST: usize = 8;
+
+/// Vectors of fitted values that are summed side by side.
+const SUMS: usize = 4;
 
 /// Columns that one loop multiplies by as many: nine sums stay in registers.
 const TILE: usize = 3;
@@ -39,16 +44,29 @@ pub fn regression(
 ) -> Result<Vec<f64>, Error> {
     not_empty(features, &[rows, k])?;
     check("targets", targets, &[rows, m])?;
-    let pool = threads(rows.saturating_mul(k * (k + m)) >= PARALLEL && rows > CHUNK);
-    let table = Table {
-        features,
-        k,
-        targets,
-        m,
-        chosen: None,
+    let chunks = features.chunks(CHUNK * k).zip(0..);
+    let task = |(features, chunk): (&[f64], usize)| {
+        let first = chunk * CHUNK * m;
+        let table = Table {
+            features,
+            k,
+            targets: &targets[first..][..features.len() / k * m],
+            m,
+            chosen: None,
+            blocks: &mut [Block::new(k + m)],
+        };
+        table.products()
     };
-    match table.products(pool.as_ref()) {
-        Some((gram, moments)) => Ok(solve(&gram, k, &moments, m)),
+    let parts: Option<Vec<_>> =
+        match threads(rows.saturating_mul(k * (k + m)) >= PARALLEL && rows > CHUNK) {
+            None => chunks.map(task).collect(),
+            Some(pool) => {
+                let chunks: Vec<_> = chunks.collect();
+                pool.install(|| chunks.into_par_iter().map(task).collect())
+            }
+        };
+    match parts {
+        Some(parts) => Ok(fit(parts, k, m)),
         None => check("features", features, &[rows, k]).map(|()| Vec::new()),
     }
 }
@@ -66,9 +84,9 @@ pub(super) fn not_empty(features: &[f64], shape: &[usize]) -> Result<(), Error> 
 /// Whether every value and its square are finite.
 #[inline(always)]
 pub(super) fn bounded(values: &[f64]) -> bool {
-    values
-        .iter()
-        .fold(true, |good, value| good & (value.abs() <= LARGEST))
+    // Counted, so that vectors of values need no packing into bits.
+    let good = |value: &f64| u64::from(value.abs() <= LARGEST);
+    values.iter().map(good).sum::<u64>() == values.len() as u64
 }
 
 /// Refuses an array with a value that is not bounded.
@@ -94,8 +112,116 @@ pub(super) fn check(name: &str, values: &[f64], shape: &[usize]) -> Result<(), E
     Err(Error::new(format!("{name}[{}]", place.join(", ")), problem))
 }
 
+/// Some rows of features and targets, by columns.
+#[derive(Clone)]
+pub(super) struct Block {
+    /// The rows that count.
+    rows: [usize; BLOCK],
+    used: usize,
+    columns: Vec<[f64; BLOCK]>,
+}
+
+impl Block {
+    /// Room for so many columns.
+    pub(super) fn new(width: usize) -> Self {
+        Self {
+            rows: [0; BLOCK],
+            used: 0,
+            columns: vec![[0.0; BLOCK]; width.next_multiple_of(TILE)],
+        }
+    }
+
+    /// The rows that count.
+    #[inline(always)]
+    pub(super) fn rows(&self) -> &[usize] {
+        &self.rows[..self.used]
+    }
+
+    /// Lets those of the first `n` rows count that are chosen.
+    #[inline(always)]
+    pub(super) fn choose(&mut self, n: usize, chosen: impl Fn(usize) -> bool) {
+        self.used = 0;
+        for row in 0..n.min(BLOCK) {
+            // Written in any case, and overwritten where the row does not count.
+            self.rows[self.used] = row;
+            self.used += usize::from(chosen(row));
+        }
+    }
+
+    /// Takes the columns from `first` on from the rows that count of a table.
+    #[inline(always)]
+    pub(super) fn take(&mut self, table: &[f64], width: usize, first: usize) {
+        let columns = &mut self.columns[first..first + width];
+        let row = |at: usize| &table[at * width..][..width];
+        let (squares, rest) = pulp::as_arrays::<SQUARE, _>(&self.rows[..self.used]);
+        let mut at = 0;
+        for &[a, b, c, d] in squares {
+            let columns = columns.iter_mut().map(|column| &mut column[at..]);
+            turn([row(a), row(b), row(c), row(d)], columns);
+            at += SQUARE;
+        }
+        for &index in rest {
+            for (column, &value) in columns.iter_mut().zip(row(index)) {
+                column[at] = value;
+            }
+            at += 1;
+        }
+        let end = BLOCK.min(at + WIDEST);
+        for column in columns {
+            column[at..end].fill(0.0);
+        }
+    }
+
+    /// Adds the products of columns.
+    #[inline(always)]
+    fn multiply<S: Simd>(&self, simd: S, tiles: &[(usize, usize)], sums: &mut [Sums<S>]) {
+        let vectors = self.used.div_ceil(S::F64_LANES);
+        let column = |at: usize| &S::as_simd_f64s(&self.columns[at]).0[..vectors];
+        for (&(a, b), sums) in tiles.iter().zip(sums) {
+            let (a, b) = (TILE * a, TILE * b);
+            let rows = [column(a), column(a + 1), column(a + 2)];
+            let columns = [column(b), column(b + 1), column(b + 2)];
+            let mut near = *sums;
+            for at in 0..vectors {
+                for (sums, row) in near.iter_mut().zip(rows) {
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = simd.mul_add_e_f64s(row[at], column[at], *sum);
+                    }
+                }
+            }
+            *sums = near;
+        }
+    }
+
+    /// The first columns times the weights, of the rows that count.
+    #[inline(always)]
+    pub(super) fn fit<S: Simd>(&self, simd: S, weights: &[f64], out: &mut [f64; BLOCK]) {
+        let (out, _) = pulp::as_arrays_mut::<SUMS, _>(S::as_mut_simd_f64s(out).0);
+        let wanted = self.used.div_ceil(SUMS * S::F64_LANES);
+        for (at, out) in out[..wanted].iter_mut().enumerate() {
+            let mut sums = [simd.splat_f64s(0.0); SUMS];
+            for (&weight, column) in weights.iter().zip(&self.columns) {
+                let weight = simd.splat_f64s(weight);
+                let (values, _) = pulp::as_arrays::<SUMS, _>(S::as_simd_f64s(column).0);
+                for (sum, &value) in sums.iter_mut().zip(&values[at]) {
+                    *sum = simd.mul_add_e_f64s(weight, value, *sum);
+                }
+            }
+            *out = sums;
+        }
+    }
+
+    /// A column, of the rows that count.
+    #[inline(always)]
+    pub(super) fn column(&self, at: usize) -> &[f64; BLOCK] {
+        &self.columns[at]
+    }
+}
+
+/// Products of three columns with three.
+type Sums<S> = [[<S as Simd>::f64s; TILE]; TILE];
+
 /// Regressors and targets, row by row, and which rows count.
-#[derive(Clone, Copy)]
 pub(super) struct Table<'a> {
     pub features: &'a [f64],
     pub k: usize,
@@ -103,68 +229,14 @@ pub(super) struct Table<'a> {
     pub m: usize,
     /// Rows with a positive value here, all where there is none.
     pub chosen: Option<&'a [f64]>,
+    /// Filled with the rows; there may be one for all.
+    pub blocks: &'a mut [Block],
 }
 
 impl Table<'_> {
-    /// Products of the columns with each other (k, k) and with the targets (k, m), or nothing where
-    /// a feature is not bounded.
-    pub(super) fn products(&self, pool: Option<&ThreadPool>) -> Option<(Vec<f64>, Vec<f64>)> {
-        let rows = self.features.len() / self.k;
-        let task = |first: usize| {
-            let last = rows.min(first + CHUNK);
-            pulp::Arch::new().dispatch(Table {
-                features: &self.features[first * self.k..last * self.k],
-                targets: &self.targets[first * self.m..last * self.m],
-                chosen: self.chosen.map(|values| &values[first..last]),
-                ..*self
-            })
-        };
-        let mut total = vec![0.0; TILE * TILE * self.tiles().count()];
-        let mut add = |sums: Option<Vec<f64>>| {
-            let pairs = total.iter_mut().zip(sums?);
-            pairs.for_each(|(total, sum)| *total += sum);
-            Some(())
-        };
-        match pool {
-            None => (0..rows)
-                .step_by(CHUNK)
-                .try_for_each(|first| add(task(first)))?,
-            Some(pool) => {
-                let parts: Vec<_> = pool.install(|| {
-                    let chunks = (0..rows.div_ceil(CHUNK)).into_par_iter();
-                    chunks.map(|chunk| task(chunk * CHUNK)).collect()
-                });
-                parts.into_iter().try_for_each(add)?;
-            }
-        }
-        Some(self.unpacked(&total))
-    }
-
-    /// Pairs of groups of columns, targets after features, whose products are wanted.
-    fn tiles(&self) -> impl Iterator<Item = (usize, usize)> {
-        let (k, groups) = (self.k, (self.k + self.m).div_ceil(TILE));
-        (0..groups).flat_map(move |a| (0..=a).map(move |b| (a, b)).filter(move |t| TILE * t.1 < k))
-    }
-
-    fn unpacked(&self, total: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let (k, m) = (self.k, self.m);
-        let (mut gram, mut moments) = (vec![0.0; k * k], vec![0.0; k * m]);
-        for ((a, b), sums) in self.tiles().zip(total.chunks_exact(TILE * TILE)) {
-            for (at, &sum) in sums.iter().enumerate() {
-                let (row, column) = (TILE * a + at / TILE, TILE * b + at % TILE);
-                if column >= k || row >= k + m {
-                    continue;
-                }
-                match row.checked_sub(k) {
-                    Some(target) => moments[column * m + target] = sum,
-                    None => {
-                        gram[row * k + column] = sum;
-                        gram[column * k + row] = sum;
-                    }
-                }
-            }
-        }
-        (gram, moments)
+    /// Products of columns, or nothing where a feature is not bounded.
+    pub(super) fn products(self) -> Option<Vec<f64>> {
+        pulp::Arch::new().dispatch(self)
     }
 }
 
@@ -173,68 +245,57 @@ impl WithSimd for Table<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<Vec<f64>> {
-        let tiles: Vec<(usize, usize)> = self.tiles().collect();
-        let width = (self.k + self.m).next_multiple_of(TILE);
+        let (k, m) = (self.k, self.m);
+        let tiles: Vec<_> = tiles(k, m).collect();
         let mut sums = vec![[[simd.splat_f64s(0.0); TILE]; TILE]; tiles.len()];
-        let mut columns = vec![[0.0; BLOCK]; width];
-        let mut used = 0;
-        let blocks = self.features.chunks(BLOCK * self.k);
-        for (block, features) in blocks.enumerate() {
+        let last = self.blocks.len() - 1;
+        for (number, features) in self.features.chunks(BLOCK * k).enumerate() {
             if !bounded(features) {
                 return None;
             }
-            for (row, features) in (block * BLOCK..).zip(features.chunks_exact(self.k)) {
-                // Written in any case: a row that does not count is overwritten.
-                let (feature_columns, target_columns) = columns.split_at_mut(self.k);
-                for (column, &value) in feature_columns.iter_mut().zip(features) {
-                    column[used] = value;
-                }
-                let targets = &self.targets[row * self.m..][..self.m];
-                for (column, &value) in target_columns.iter_mut().zip(targets) {
-                    column[used] = value;
-                }
-                used += self
-                    .chosen
-                    .map_or(1, |values| usize::from(values[row] > 0.0));
-                if used == BLOCK {
-                    multiply(simd, &columns, &tiles, &mut sums);
-                    used = 0;
-                }
+            let (first, rows) = (number * BLOCK, features.len() / k);
+            let block = &mut self.blocks[number.min(last)];
+            match self.chosen.map(|values| &values[first..][..rows]) {
+                None => block.choose(rows, |_| true),
+                Some(values) => block.choose(rows, |row| values[row] > 0.0),
             }
+            block.take(features, k, 0);
+            block.take(&self.targets[first * m..][..rows * m], m, k);
+            block.multiply(simd, &tiles, &mut sums);
         }
-        for column in &mut columns {
-            column[used..].fill(0.0);
-        }
-        multiply(simd, &columns, &tiles, &mut sums);
         let sums = sums.into_iter().flatten().flatten();
         Some(sums.map(|sum| simd.reduce_sum_f64s(sum)).collect())
     }
 }
 
-/// Adds the products of columns.
-#[inline(always)]
-fn multiply<S: Simd>(
-    simd: S,
-    columns: &[[f64; BLOCK]],
-    tiles: &[(usize, usize)],
-    sums: &mut [[[S::f64s; TILE]; TILE]],
-) {
-    let group = |at: usize| -> [&[S::f64s]; TILE] {
-        std::array::from_fn(|n| &S::as_simd_f64s(&columns[TILE * at + n]).0[..BLOCK / S::F64_LANES])
-    };
-    for (&(a, b), sums) in tiles.iter().zip(sums) {
-        let (rows, columns) = (group(a), group(b));
-        let mut near = *sums;
-        for at in 0..BLOCK / S::F64_LANES {
-            let others = columns.map(|column| column[at]);
-            for (sums, row) in near.iter_mut().zip(rows) {
-                for (sum, other) in sums.iter_mut().zip(others) {
-                    *sum = simd.mul_add_e_f64s(row[at], other, *sum);
+/// Pairs of groups of columns, targets after features, whose products are wanted.
+fn tiles(k: usize, m: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pairs = (0..(k + m).div_ceil(TILE)).flat_map(|a| (0..=a).map(move |b| (a, b)));
+    pairs.filter(move |&(_, b)| TILE * b < k)
+}
+
+/// Coefficients (k, m) from the products of parts of the rows.
+pub(super) fn fit(parts: impl IntoIterator<Item = Vec<f64>>, k: usize, m: usize) -> Vec<f64> {
+    let mut total = vec![0.0; TILE * TILE * tiles(k, m).count()];
+    for part in parts {
+        let pairs = total.iter_mut().zip(part);
+        pairs.for_each(|(total, sum)| *total += sum);
+    }
+    let (mut gram, mut moments) = (vec![0.0; k * k], vec![0.0; k * m]);
+    for ((a, b), sums) in tiles(k, m).zip(total.chunks_exact(TILE * TILE)) {
+        for (at, &sum) in sums.iter().enumerate() {
+            let (row, column) = (TILE * a + at / TILE, TILE * b + at % TILE);
+            match row.checked_sub(k) {
+                _ if column >= k || row >= k + m => {}
+                Some(target) => moments[column * m + target] = sum,
+                None => {
+                    gram[row * k + column] = sum;
+                    gram[column * k + row] = sum;
                 }
             }
         }
-        *sums = near;
     }
+    solve(&gram, k, &moments, m)
 }
 
 /// Coefficients (k, m) from the products of columns with each other and with targets.
@@ -304,4 +365,46 @@ pub(super) fn solve(gram: &[f64], k: usize, moments: &[f64], m: usize) -> Vec<f6
 /// Of as many values as the shorter one has.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::Stream;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn residuals_are_orthogonal_to_the_features(
+            rows in 1_usize..400, k in 1_usize..9, m in 0_usize..5, seed: u64,
+        ) {
+            let mut stream = Stream::new(seed, 0);
+            let mut draw = |n: usize| -> Vec<f64> { (0..n).map(|_| stream.uniform() - 0.5).collect() };
+            let (features, targets) = (draw(rows * k), draw(rows * m));
+            let weights = regression(&features, [rows, k], &targets, m).unwrap();
+            for target in 0..m {
+                let column: Vec<f64> = (0..k).map(|j| weights[j * m + target]).collect();
+                let size: f64 = 1.0 + column.iter().map(|weight| weight.abs()).sum::<f64>();
+                for j in 0..k {
+                    let product: f64 = (0..rows)
+                        .map(|i| (i, &features[i * k..][..k]))
+                        .map(|(i, row)| row[j] * (targets[i * m + target] - dot(row, &column)))
+                        .sum();
+                    // A column that is left out may keep 1e-5 of its length.
+                    prop_assert!(product.abs() < 1e-5 * size * rows as f64, "{product} of {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_twice_is_taken_once() {
+        let features: Vec<f64> = (0..100)
+            .flat_map(|i| [f64::from(i), 1.0, f64::from(-2 * i)])
+            .collect();
+        let targets: Vec<f64> = (0..100).map(|i| f64::from(3 * i + 4)).collect();
+        let weights = regression(&features, [100, 3], &targets, 1).unwrap();
+        assert!((weights[0] - 3.0).abs() < 1e-12 && (weights[1] - 4.0).abs() < 1e-10);
+        assert_eq!(weights[2], 0.0);
+    }
 }
