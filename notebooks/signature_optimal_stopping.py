@@ -360,6 +360,29 @@ pd.Series(
 )
 
 # %% [markdown]
+# The examples of {cite:t}`chevyrev_kormilitzin_2016`: the path drawn above, and a parabola. Of the
+# latter the pieces' signature is off by a term in the square of their length, which two numbers of
+# pieces eliminate.
+
+# %% tags=["keep_output", "nbval-check-output"]
+names = ["1", "2", "11", "12", "21", "22"]
+
+
+def parabola(pieces):
+    """Signature of (3 + t, (3 + t)^2), t from 0 to 5, in equal pieces."""
+    t = 3 + np.linspace(0, 5, pieces + 1)
+    return signatures.signature(np.column_stack([t, t**2]), 2)
+
+
+curve = (4 * parabola(2000) - parabola(1000)) / 3
+published.check(
+    "signature_worked_examples",
+    **dict(zip([f"stream_{n}" for n in names], values[1:], strict=True)),
+    stream_log_12=signatures.log_signature(stream, 2)[2],
+    **dict(zip([f"curve_{n}" for n in names], curve[1:].round(9), strict=True)),
+)
+
+# %% [markdown]
 # Signatures have infinitely many coordinates, but the inner product of two of them is the solution of
 # one partial differential equation {cite:p}`salvi_2021`, $\partial_s \partial_t k = \langle \dot x_s,
 # \dot y_t \rangle\, k$. For two straight lines it is $I_0(2\sqrt{\langle x, y \rangle})$, a closed form
