@@ -524,7 +524,7 @@ low, high = (curves["simulated"] + k * error for k in (-2, 2))
 plots.lines(
     curves,
     band={"simulated": (low, high)},
-    x="time waited after the edge is seen, ms",
+    x="time waited, ms",
     y="earned, bp a window",
     level=(0.0, ""),
     caption="What waiting costs where opportunities have no memory: taken at one "
