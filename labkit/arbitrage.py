@@ -28,6 +28,7 @@ __all__ = [
     "cycle_products",
     "find_cycle",
     "late_edges",
+    "realised_edges",
     "triangle_history",
     "triangles",
     "triangular",
@@ -787,6 +788,93 @@ def late_edges(
     table.insert(3, "gross_bps", table["gross"] / table["spent"] * 1e4)
     table.insert(4, "net_bps", table["profit"] / table["spent"] * 1e4)
     return table
+
+
+def realised_edges(
+    history: TriangleHistory, route: str, sent_ns: ArrayLike, latency_ms: float, *, fee: float
+) -> NDArray[np.float64]:
+    """Profit of round trips sent at given times, whether or not they looked good.
+
+    What goes in is what the best quotes of the three legs can carry, as known at `sent_ns`; all of
+    it is pushed through the books that stand at the venue `latency_ms` later, as `late_edges` does
+    with what looked profitable. It is the reward of a rule that says when to trade, and is not
+    known at `sent_ns`.
+
+    Parameters
+    ----------
+    history : TriangleHistory
+        The session.
+    route : str
+        One of the columns of ``history.products``.
+    sent_ns : array_like of int
+        Local times, UTC nanoseconds, of any shape.
+    latency_ms : float
+        From there to the venue, milliseconds, zero or more. The two clocks must agree.
+    fee : float
+        Taker fee of each leg, a fraction of what it receives.
+
+    Returns
+    -------
+    ndarray, of the shape of `sent_ns`
+        Basis points of what went in. What a leg cannot trade for want of depth is worth nothing.
+        NaN where not all books are known, a side is empty, or the session ends before.
+
+    Raises
+    ------
+    TypeError
+        `sent_ns` does not hold integers.
+    ValueError
+        There is no such route, `latency_ms` is negative or not finite, or `fee` not in [0, 1).
+    """
+    if route not in history.products.columns:
+        raise ValueError(
+            f"route must be one of {', '.join(history.products.columns)}, got {route!r}"
+        )
+    if not 0 <= latency_ms < math.inf:
+        raise ValueError(f"latency_ms must be zero or positive and finite, got {latency_ms}")
+    if not 0 <= fee < 1:
+        raise ValueError(f"fee must be in [0, 1), got {fee}")
+    times = np.asarray(sent_ns)
+    if times.dtype.kind not in "iu":
+        raise TypeError(f"sent_ns must hold integers (UTC nanoseconds), got {times.dtype}")
+    sent = times.ravel().astype(np.int64)
+    arrival = sent + round(latency_ms * 1e6)
+    directions = _directions(list(history.states), route.partition(">")[0])
+    markets = next(legs for path, legs in directions if ">".join(path) == route)
+    legs = [(history.states[symbol], buy) for symbol, buy in markets]
+    known = [state.at(sent) for state, _ in legs]
+    later = [state.at(arrival, "exchange") for state, _ in legs]
+    size, reach = np.full(len(sent), math.inf), np.ones(len(sent))
+    for leg, index in zip(legs, known, strict=True):
+        room, rate = _first_level(*leg, index)
+        size, reach = np.minimum(size, room / reach), reach * rate * (1 - fee)
+    spent, received = _through(*legs[0], later[0], size)
+    for leg, index in zip(legs[1:], later[1:], strict=True):
+        received = _through(*leg, index, received * (1 - fee))[1]
+    end = max(int(state.exchange_ns[-1]) for state, _ in legs)
+    possible = (np.minimum.reduce([*known, *later]) >= 0) & (arrival <= end) & (spent > 0)
+    profit = np.full(len(sent), math.nan)
+    np.divide(received * (1 - fee) - spent, spent, out=profit, where=possible)
+    return (profit * 1e4).reshape(times.shape)
+
+
+def _first_level(
+    states: BookStates, buy: bool, index: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the best quote can take, in the currency it is given, and its rate before fees."""
+    price, size = (states.asks if buy else states.bids)[index, 0].T
+    return (price * size, 1 / price) if buy else (size, price)
+
+
+def _through(
+    states: BookStates, buy: bool, index: NDArray[np.int64], amount: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What taker orders spend of an amount, and receive before fees."""
+    levels = (states.asks if buy else states.bids)[index]
+    price, size = np.nan_to_num(levels[..., 0], nan=1.0), np.nan_to_num(levels[..., 1])
+    room = price * size if buy else size
+    used = np.clip(amount[:, None] - (np.cumsum(room, axis=1) - room), 0.0, room)
+    return used.sum(axis=1), (used / price if buy else used * price).sum(axis=1)
 
 
 def _sized(

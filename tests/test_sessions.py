@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from labkit import data
-from labkit.arbitrage import late_edges, triangle_history, triangles, triangular
+from labkit.arbitrage import (
+    late_edges,
+    realised_edges,
+    triangle_history,
+    triangles,
+    triangular,
+)
 
 FEE = 1e-3
 NET = (1 - FEE) ** -3
@@ -207,3 +213,67 @@ def test_a_trade_is_sized_after_fees_or_before_them_where_nothing_is_left(histor
         assert spent == pytest.approx(sizes[0] or sizes[1], rel=1e-12)
         differ |= sizes[0] != sizes[1]
     assert differ
+
+
+@pytest.fixture(scope="module")
+def thin():
+    """One level on each side, so that what was known does not fit into what stands later."""
+    session = data.simulate_triangle(5, duration_s=20, n_planted=6, fee_bps=1.0, levels=1)
+    return triangle_history(session["events"], BOOKS, "USDT")
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, 40.0])
+@pytest.mark.parametrize("depth", ["history", "thin"])
+def test_realised_edges_are_those_of_the_displayed_size_on_the_later_books(
+    request, depth, latency_ms
+):
+    history = request.getfixturevalue(depth)
+    route = "USDT>ETH>BTC>USDT"
+    sent = history.local_ns[20:200:9] + 1
+    found = realised_edges(history, route, sent.reshape(-1, 1), latency_ms, fee=FEE)
+    assert found.shape == (len(sent), 1)
+    arrival = sent + round(latency_ms * 1e6)
+    for seen, late, value in zip(sent.tolist(), arrival.tolist(), found[:, 0], strict=True):
+        known, later = history.books(seen), history.books(late, "exchange")
+        (same,) = [r for r in triangular(known, FEE, start="USDT").routes if r.path[1] == "ETH"]
+        kept = 1 - FEE
+        eth, btc = known["ETH/USDT"].top(), known["ETH/BTC"].top()
+        size = min(
+            eth.ask * eth.ask_size,
+            btc.bid_size * eth.ask / kept,
+            known["BTC/USDT"].top().bid_size * eth.ask / btc.bid / kept**2,
+        )
+        traded = same.outcome(later, [size]).iloc[0]
+        assert value == pytest.approx(1e4 * traded["profit"] / traded["spent"], abs=1e-7)
+
+
+def test_realised_edges_do_not_exist_before_the_books_nor_after_the_session(history):
+    first, last = int(history.local_ns[0]), int(history.local_ns[-1])
+    found = realised_edges(history, "USDT>BTC>ETH>USDT", [first - 1, first, last], 0.0, fee=FEE)
+    np.testing.assert_array_equal(np.isnan(found), [True, False, True])
+
+
+def test_the_size_of_realised_edges_does_not_see_what_comes_later(session, history):
+    middle = int(history.local_ns[len(history.local_ns) // 2])
+    events = session["events"]
+    past = triangle_history(events[events["local_ns"] <= middle], BOOKS, "USDT")
+    last = max(int(state.exchange_ns[-1]) for state in past.states.values())
+    sent = np.arange(past.local_ns[0], last, 400_000_000)
+    whole, cut = (
+        realised_edges(h, "USDT>BTC>ETH>USDT", sent, 0.0, fee=FEE) for h in (history, past)
+    )
+    assert not np.isnan(whole).any()
+    np.testing.assert_array_equal(whole, cut)
+
+
+def test_bad_arguments_of_realised_edges_are_refused(history):
+    route = "USDT>BTC>ETH>USDT"
+    sent = history.local_ns[:3]
+    with pytest.raises(ValueError, match="route must be one of USDT>BTC>ETH>USDT, "):
+        realised_edges(history, "USDT>XRP>BTC>USDT", sent, 0.0, fee=FEE)
+    with pytest.raises(ValueError, match="latency_ms must be zero or positive and finite, got -1"):
+        realised_edges(history, route, sent, -1, fee=FEE)
+    with pytest.raises(ValueError, match=r"fee must be in \[0, 1\), got 1"):
+        realised_edges(history, route, sent, 0.0, fee=1)
+    with pytest.raises(TypeError, match="sent_ns must hold integers"):
+        realised_edges(history, route, [0.5], 0.0, fee=FEE)
