@@ -132,9 +132,9 @@ def shuffle(first: Sequence[int], second: Sequence[int]) -> Counter[Word]:
 
 
 def _numbers(name: str, value: ArrayLike) -> Array:
-    """An array of float32 as it is, of other numbers as float64."""
+    """An array of float32 or float64 as it is, of other numbers as float64."""
     values = np.asarray(value)
-    return values if values.dtype == np.float32 else validate.numbers(name, values)
+    return values if values.dtype in (np.float32, np.float64) else validate.numbers(name, values)
 
 
 def _flat(name: str, value: ArrayLike, dim: int, depth: int) -> Array:
@@ -145,6 +145,13 @@ def _flat(name: str, value: ArrayLike, dim: int, depth: int) -> Array:
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite")
     return values
+
+
+def _common_shape(name: str, first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(first, second)
+    except ValueError:
+        raise ValueError(f"{name} must broadcast: {second} does not with {first}") from None
 
 
 def product(first: ArrayLike, second: ArrayLike, *, dim: int, depth: int) -> Array:
@@ -163,7 +170,8 @@ def product(first: ArrayLike, second: ArrayLike, *, dim: int, depth: int) -> Arr
     Raises
     ------
     TypeError, ValueError
-        The numbers of coordinates are not those of `dim` and `depth`, or not finite.
+        The numbers of coordinates are not those of `dim` and `depth`, or not finite, or the shapes
+        do not broadcast.
 
     Examples
     --------
@@ -171,9 +179,9 @@ def product(first: ArrayLike, second: ArrayLike, *, dim: int, depth: int) -> Arr
     >>> product(ahead, back, dim=1, depth=2).tolist()
     [1.0, 0.0, 0.0]
     """
-    left, right = np.broadcast_arrays(
-        _flat("first", first, dim, depth), _flat("second", second, dim, depth)
-    )
+    left, right = _flat("first", first, dim, depth), _flat("second", second, dim, depth)
+    _common_shape("second", left.shape, right.shape)
+    left, right = np.broadcast_arrays(left, right)
     return reference.multiply(left, right, dim, depth)
 
 
@@ -340,12 +348,7 @@ def extend(element: ArrayLike, increment: ArrayLike, *, depth: int) -> Array:
     if not np.isfinite(steps).all():
         raise ValueError("increment must be finite")
     before, steps = _alike(_flat("element", element, steps.shape[-1], depth), steps)
-    try:
-        shape = np.broadcast_shapes(before.shape[:-1], steps.shape[:-1])
-    except ValueError:
-        raise ValueError(
-            f"increment must have a shape that broadcasts with {before.shape}, got {steps.shape}"
-        ) from None
+    shape = _common_shape("increment", before.shape[:-1], steps.shape[:-1])
     rows = [
         np.broadcast_to(values, (*shape, values.shape[-1])).reshape(-1, values.shape[-1])
         for values in (before, steps)

@@ -425,7 +425,12 @@ def test_time_makes_the_integral_of_the_path_a_coordinate():
         (
             lambda: sig.extend(np.ones((2, 2)), np.ones((3, 1)), depth=1),
             ValueError,
-            "increment must have a shape that broadcasts",
+            "increment must broadcast",
+        ),
+        (
+            lambda: sig.product(np.ones((2, 2)), np.ones((3, 2)), dim=1, depth=1),
+            ValueError,
+            "second must broadcast",
         ),
         (lambda: sig.logarithm([1.0], dim=1, depth=0), ValueError, "depth must be at least 1"),
         (lambda: sig.gram(STREAM), ValueError, r"left and right must have shape \(b, n, d\)"),

@@ -184,9 +184,7 @@ fn forward<T: Real>(
     prefixes: bool,
 ) -> Vec<T> {
     let mut found = vec![T::ZERO; pieces.len() * length];
-    // As many vectors of lanes to a task as leave some tasks for each thread.
-    let width = lanes::<T>();
-    let width = width * (pieces.len() / width / TASKS).max(1);
+    let width = task::<T>(pieces.len());
     let steps = pieces.first().map_or(0, |piece| piece.steps);
     let work = found.len().saturating_mul(if prefixes { 1 } else { steps });
     in_parallel(&mut found, width * length, work, |group, out| {
@@ -200,6 +198,12 @@ fn forward<T: Real>(
         });
     });
     found
+}
+
+/// Lanes of a task: as many vectors of them as leave some tasks for each thread.
+fn task<T: Real>(all: usize) -> usize {
+    let width = lanes::<T>();
+    width * (all / width / TASKS).max(1)
 }
 
 /// Does the task for each part of the result.
@@ -269,7 +273,7 @@ pub fn signature_logarithm<T: Real>(
         return Err(Error::new(format!("signatures[{row}, 0]"), problem));
     }
     let mut found = signatures.to_vec();
-    let width = lanes::<T>();
+    let width = task::<T>(found.len() / size);
     let work = found.len().saturating_mul(depth);
     in_parallel(&mut found, width * size, work, |_, out| {
         pulp::Arch::new().dispatch(algebra::Logarithm { d, depth, out });

@@ -64,31 +64,33 @@ impl<T: Real> WithSimd for Logarithm<'_, T> {
         let mut x = vec![zero; size];
         let mut total = vec![zero; size];
         let flat: Vec<usize> = (0..size).collect();
-        gather::<T, S>(out, &flat, &mut x);
         let coefficient = |s: usize| {
             let sign = if s % 2 == 1 { 1.0 } else { -1.0 };
             T::splat(simd, T::from_f64(sign / s as f64))
         };
-        total[0] = coefficient(depth);
-        for s in (0..depth).rev() {
-            for k in (1..=depth - s).rev() {
-                let (below, own) = total.split_at_mut(levels[k]);
-                let own = &mut own[..levels[k + 1] - levels[k]];
-                for (own, &x) in own.iter_mut().zip(&x[levels[k]..]) {
-                    *own = T::times(simd, x, below[0]);
-                }
-                for j in 1..k {
-                    let tails = &below[levels[k - j]..levels[k - j + 1]];
-                    let heads = &x[levels[j]..levels[j + 1]];
-                    for (own, &head) in own.chunks_exact_mut(tails.len()).zip(heads) {
-                        for (own, &tail) in own.iter_mut().zip(tails) {
-                            *own = T::mul_add(simd, head, tail, *own);
+        for rows in out.chunks_mut(T::lanes::<S>() * size) {
+            gather::<T, S>(rows, &flat, &mut x);
+            total[0] = coefficient(depth);
+            for s in (0..depth).rev() {
+                for k in (1..=depth - s).rev() {
+                    let (below, own) = total.split_at_mut(levels[k]);
+                    let own = &mut own[..levels[k + 1] - levels[k]];
+                    for (own, &x) in own.iter_mut().zip(&x[levels[k]..]) {
+                        *own = T::times(simd, x, below[0]);
+                    }
+                    for j in 1..k {
+                        let tails = &below[levels[k - j]..levels[k - j + 1]];
+                        let heads = &x[levels[j]..levels[j + 1]];
+                        for (own, &head) in own.chunks_exact_mut(tails.len()).zip(heads) {
+                            for (own, &tail) in own.iter_mut().zip(tails) {
+                                *own = T::mul_add(simd, head, tail, *own);
+                            }
                         }
                     }
                 }
+                total[0] = if s > 0 { coefficient(s) } else { zero };
             }
-            total[0] = if s > 0 { coefficient(s) } else { zero };
+            scatter::<T, S>(&mut total, &flat, rows, 0, size);
         }
-        scatter::<T, S>(&mut total, &flat, out, 0, size);
     }
 }

@@ -9,7 +9,7 @@
 use super::lanes::{gather, increments, scatter, zeros, Lane, Real};
 use super::tree::{each_mul_add, offsets, order, passed};
 use super::tree::{Alphabet, Below, Few, Many, Step, MOST};
-use super::tree::{Levels1, Levels2, Levels3, Levels5, Levels6};
+use super::tree::{Levels1, Levels2, Levels3, Levels4, Levels5, Levels6};
 use super::Paths;
 use pulp::{Simd, WithSimd};
 
@@ -147,6 +147,9 @@ impl<T: Real> WithSimd for Forward<'_, T> {
             (2, 5..) => self.run::<S, Few<2>, Levels5, TOGETHER>(simd),
             (3, 5..) => self.run::<S, Few<3>, Levels5, TOGETHER>(simd),
             (4, 5..) => self.run::<S, Few<4>, Levels5, TOGETHER>(simd),
+            (2, 4) => self.run::<S, Few<2>, Levels4, TOGETHER>(simd),
+            (3, 4) => self.run::<S, Few<3>, Levels4, TOGETHER>(simd),
+            (4, 4) => self.run::<S, Few<4>, Levels4, TOGETHER>(simd),
             (2, 3..) => self.run::<S, Few<2>, Levels3, TOGETHER>(simd),
             (3, 3..) => self.run::<S, Few<3>, Levels3, TOGETHER>(simd),
             (4, 3..) => self.run::<S, Few<4>, Levels3, TOGETHER>(simd),

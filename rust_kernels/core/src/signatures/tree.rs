@@ -273,7 +273,8 @@ impl<B: Below> Below for Level<B> {
 pub type Levels1 = Level<End>;
 pub type Levels2 = Level<Levels1>;
 pub type Levels3 = Level<Levels2>;
-pub type Levels5 = Level<Level<Levels3>>;
+pub type Levels4 = Level<Levels3>;
+pub type Levels5 = Level<Levels4>;
 pub type Levels6 = Level<Levels5>;
 
 /// Where the levels of a flat signature begin, and one place more.
