@@ -1723,6 +1723,180 @@ def signature_kernels() -> Iterator[Case]:
     )
 
 
+# Optimal stopping
+
+
+def motion_covariance(n: int, hurst: float) -> np.ndarray:
+    t = np.arange(1, n + 1) / n
+    s = t[:, None]
+    return (t ** (2 * hurst) + s ** (2 * hurst) - abs(t - s) ** (2 * hurst)) / 2
+
+
+def numpy_cholesky(n_paths: int, n_steps: int, hurst: float) -> Callable[[], np.ndarray]:
+    factor = np.linalg.cholesky(motion_covariance(n_steps, hurst))
+    rng = np.random.default_rng(1)
+
+    def run() -> np.ndarray:
+        paths = np.empty((n_paths, n_steps + 1))
+        paths[:, 0] = 0
+        paths[:, 1:] = rng.standard_normal((n_paths, n_steps)) @ factor.T
+        return paths
+
+    return run
+
+
+def numpy_davies_harte(n_paths: int, n_steps: int, hurst: float) -> Callable[[], np.ndarray]:
+    """Two paths a transform, real and imaginary part."""
+    k = np.arange(n_steps + 1.0)
+    powers = [abs(k + shift) ** (2 * hurst) for shift in (1, 0, -1)]
+    spectrum = np.fft.hfft((powers[0] - 2 * powers[1] + powers[2]) / 2, 2 * n_steps)
+    scale = np.sqrt(spectrum / (2 * n_steps)) * n_steps**-hurst
+    rng = np.random.default_rng(1)
+
+    def run() -> np.ndarray:
+        half = n_paths // 2
+        normals = rng.standard_normal((half, 2 * n_steps, 2)).view(complex)[..., 0]
+        noise = np.fft.fft(normals * scale, axis=1)[:, :n_steps]
+        paths = np.zeros((n_paths, n_steps + 1))
+        np.cumsum(noise.real, axis=1, out=paths[:half, 1:])
+        np.cumsum(noise.imag, axis=1, out=paths[half:, 1:])
+        return paths
+
+    return run
+
+
+@topic
+def fractional_paths() -> Iterator[Case]:
+    size = (2**15, 100, 0.3)
+    workload = "32,768 paths of 100 steps, H = 0.3"
+    exact = motion_covariance(100, 0.3)
+
+    def same_motion(ours: np.ndarray, theirs: np.ndarray) -> bool:
+        error = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / size[0])
+        return all(
+            (abs(paths[:, 1:].T @ paths[:, 1:] / size[0] - exact) < 6 * error).all()
+            for paths in (ours, theirs)
+        )
+
+    def ours(method: str) -> Callable[[], np.ndarray]:
+        return lambda: kernels.fractional_brownian_motion(*size, 1, method)
+
+    for method, peer, theirs, target in (
+        ("cholesky", "NumPy Cholesky, BLAS", numpy_cholesky(*size), 0.33),
+        ("cholesky", "NumPy Davies-Harte", numpy_davies_harte(*size), None),
+        ("davies_harte", "NumPy Davies-Harte", numpy_davies_harte(*size), None),
+    ):
+        yield Case(
+            kernel="fractional_brownian_motion",
+            workload=f"{workload}, {method.replace('_', '-')}",
+            peer=peer,
+            ours=ours(method),
+            theirs=theirs,
+            agree=same_motion,
+            target=target,
+        )
+    yield Case(
+        kernel="fractional_brownian_motion",
+        workload=f"{workload}, cholesky, two threads",
+        peer="labkit, one thread",
+        ours=on_threads(2, ours("cholesky")),
+        theirs=ours("cholesky"),
+        agree=np.array_equal,
+        target=0.6,
+    )
+
+
+def numpy_policy(features: np.ndarray, rewards: np.ndarray, positive: bool):
+    n, b, k = features.shape
+    coefficients, stops, cash = np.zeros((n, k)), np.full(b, n - 1), rewards[-1].copy()
+    for date in range(n - 2, -1, -1):
+        chosen = np.flatnonzero(rewards[date] > 0) if positive else slice(None)
+        x, gains = features[date, chosen], rewards[date, chosen]
+        coefficients[date] = np.linalg.solve(x.T @ x, x.T @ cash[chosen])
+        stopping = gains >= x @ coefficients[date]
+        where = chosen[stopping] if positive else stopping
+        cash[where], stops[where] = gains[stopping], date
+    return coefficients, stops
+
+
+def numba_policy(numba: ModuleType, features, rewards, positive: bool, fastmath: bool):
+    @numba.njit(fastmath=fastmath)
+    def run(features, rewards, positive):
+        n, b, k = features.shape
+        coefficients, stops = np.zeros((n, k)), np.full(b, n - 1)
+        cash = rewards[n - 1].copy()
+        for date in range(n - 2, -1, -1):
+            gram, moments = np.zeros((k, k)), np.zeros(k)
+            for i in range(b):
+                if positive and not rewards[date, i] > 0:
+                    continue
+                for p in range(k):
+                    x = features[date, i, p]
+                    moments[p] += x * cash[i]
+                    for q in range(p + 1):
+                        gram[p, q] += x * features[date, i, q]
+            for p in range(k):
+                for q in range(p):
+                    gram[q, p] = gram[p, q]
+            weights = np.linalg.solve(gram, moments)
+            coefficients[date] = weights
+            for i in range(b):
+                if positive and not rewards[date, i] > 0:
+                    continue
+                fitted = 0.0
+                for p in range(k):
+                    fitted += features[date, i, p] * weights[p]
+                if rewards[date, i] >= fitted:
+                    cash[i] = rewards[date, i]
+                    stops[i] = date
+        return coefficients, stops
+
+    return lambda: run(features, rewards, positive)
+
+
+def same_policy(ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> bool:
+    return np.allclose(ours[0], theirs[0], rtol=1e-9, atol=1e-10) and np.array_equal(
+        ours[1], theirs[1]
+    )
+
+
+@topic
+def stopping_policies() -> Iterator[Case]:
+    rng = np.random.default_rng(1)
+    features = rng.standard_normal((100, 2**15, 10))
+    features[..., 0] = 1
+    rewards = np.maximum(rng.standard_normal((100, 2**15)) + features[..., 1], 0)
+    workload = "32,768 paths, 100 dates, 10 features"
+    for positive in (False, True):
+        which = "in the money" if positive else "all paths"
+        data = (features, rewards, positive)
+        peers = {
+            f"numba loop{word}": using("numba", lambda m, d=data, f=fast: numba_policy(m, *d, f))
+            for word, fast in (("", False), (", fastmath", True))
+        }
+        peers["NumPy normal equations, BLAS"] = lambda d=data: numpy_policy(*d)
+        for peer, theirs in peers.items():
+            yield Case(
+                kernel="backward_regression",
+                workload=f"{workload}, {which}",
+                peer=peer,
+                ours=lambda d=data: kernels.backward_regression(*d),
+                theirs=theirs,
+                agree=same_policy,
+                target=0.33 if peer == "numba loop" else None,
+            )
+    data = (features, rewards, False)
+    yield Case(
+        kernel="backward_regression",
+        workload=f"{workload}, all paths, two threads",
+        peer="labkit, one thread",
+        ours=on_threads(2, lambda: kernels.backward_regression(*data)),
+        theirs=lambda: kernels.backward_regression(*data),
+        agree=lambda ours, theirs: all(map(np.array_equal, ours, theirs)),
+        target=0.6,
+    )
+
+
 def _cpu_flags() -> list[str]:
     """The instruction sets that matter, where the system tells them."""
     info = Path("/proc/cpuinfo")
