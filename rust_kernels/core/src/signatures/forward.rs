@@ -20,7 +20,7 @@ const TILE: usize = 32;
 const TOGETHER: usize = 2;
 
 /// What a step, or a few, need besides the state; E is a vector, or one for each step.
-pub struct Scratch<E> {
+pub struct Scratch<'a, E> {
     pub d: usize,
     pub depth: usize,
     /// Levels above those of `Below`.
@@ -31,11 +31,12 @@ pub struct Scratch<E> {
     pub places: Vec<usize>,
     pub brackets: Vec<E>,
     /// The step in parts x, x / 2, x / 3, ..., (depth, d).
-    pub parts: Vec<E>,
+    pub parts: &'a mut [E],
 }
 
-impl<E: Copy> Scratch<E> {
-    pub fn new<B: Below>(d: usize, depth: usize, zero: E) -> Self {
+impl<'a, E: Copy> Scratch<'a, E> {
+    /// With room for the parts.
+    pub fn new<B: Below>(d: usize, depth: usize, zero: E, parts: &'a mut [E]) -> Self {
         let upper = depth - B::LEVELS;
         let levels = offsets(d, depth);
         let mut places = vec![0];
@@ -50,7 +51,7 @@ impl<E: Copy> Scratch<E> {
             levels,
             brackets: vec![zero; places[upper + 1]],
             places,
-            parts: vec![zero; d * depth],
+            parts,
         }
     }
 }
@@ -88,10 +89,10 @@ pub fn carried<V: Copy>(list: &[V]) -> [V; MOST] {
 fn advance<T: Real, S: Simd, A: Alphabet, B: Below, const K: usize>(
     simd: S,
     state: &mut [T::Vector<S>],
-    scratch: &mut Scratch<[T::Vector<S>; K]>,
+    scratch: &mut Scratch<'_, [T::Vector<S>; K]>,
 ) {
     let (depth, upper) = (scratch.depth, scratch.upper);
-    let parts = &scratch.parts[..];
+    let parts = &*scratch.parts;
     let step = Step::new::<_, A>(parts, scratch.d);
     scratch.brackets[..depth].fill([state[0]; K]);
     for j in 1..=upper {
@@ -164,8 +165,10 @@ impl<T: Real> Forward<'_, T> {
     #[inline(always)]
     fn run<S: Simd, A: Alphabet, B: Below, const K: usize>(self, simd: S) {
         let d = self.paths.d;
-        let mut scratch = Scratch::new::<B>(d, self.depth, [T::splat(simd, T::ZERO); K]);
-        let [mut memory, mut tile] = [const { Vec::new() }; 2];
+        let [mut parts, mut memory, mut tile] = [const { Vec::new() }; 3];
+        let parts = zeros::<T, S>(&mut parts, K * d * self.depth);
+        let parts = pulp::as_arrays_mut(parts).0;
+        let mut scratch = Scratch::new::<B>(d, self.depth, [T::splat(simd, T::ZERO); K], parts);
         let state = zeros::<T, S>(&mut memory, scratch.order.len());
         let tile = zeros::<T, S>(&mut tile, TILE * d);
         let width = T::lanes::<S>();
@@ -198,7 +201,7 @@ impl<T: Real> Group<'_, T> {
         simd: S,
         state: &mut [T::Vector<S>],
         tile: &mut [T::Vector<S>],
-        scratch: &mut Scratch<[T::Vector<S>; K]>,
+        scratch: &mut Scratch<'_, [T::Vector<S>; K]>,
     ) {
         let (d, size) = (scratch.d, state.len());
         let length = self.out.len() / self.lanes.len();
@@ -213,7 +216,7 @@ impl<T: Real> Group<'_, T> {
             let count = TILE.min((steps - from).next_multiple_of(K));
             increments::<T, S>(&self.paths, self.lanes, from, count, tile);
             for (step, x) in tile[..count * d].chunks_exact(K * d).enumerate() {
-                divide::<T, S, K>(simd, x, d, &mut scratch.parts);
+                divide::<T, S, K>(simd, x, d, scratch.parts);
                 advance::<T, S, A, B, K>(simd, state, scratch);
                 if self.prefixes {
                     let place = (from + step + 1) * size;
@@ -251,14 +254,16 @@ impl<T: Real> WithSimd for Extend<'_, T> {
 impl<T: Real> Extend<'_, T> {
     #[inline(always)]
     fn run<S: Simd, B: Below>(self, simd: S) {
-        let mut scratch = Scratch::new::<B>(self.d, self.depth, [T::splat(simd, T::ZERO)]);
-        let [mut memory, mut x] = [const { Vec::new() }; 2];
+        let [mut parts, mut memory, mut x] = [const { Vec::new() }; 3];
+        let parts = zeros::<T, S>(&mut parts, self.d * self.depth);
+        let parts = pulp::as_arrays_mut(parts).0;
+        let mut scratch = Scratch::new::<B>(self.d, self.depth, [T::splat(simd, T::ZERO)], parts);
         let state = zeros::<T, S>(&mut memory, scratch.order.len());
         let x = zeros::<T, S>(&mut x, self.d);
         let letters: Vec<usize> = (0..self.d).collect();
         gather::<T, S>(self.out, &scratch.order, state);
         gather::<T, S>(self.increments, &letters, x);
-        divide::<T, S, 1>(simd, x, self.d, &mut scratch.parts);
+        divide::<T, S, 1>(simd, x, self.d, scratch.parts);
         advance::<T, S, Many, B, 1>(simd, state, &mut scratch);
         let size = state.len();
         scatter::<T, S>(state, &scratch.order, self.out, 0, size);

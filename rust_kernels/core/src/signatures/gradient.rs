@@ -52,7 +52,7 @@ struct Walk<'a, V> {
     by_bracket: &'a mut [V],
     /// Derivatives by the parts of the step.
     by_part: &'a mut [V],
-    scratch: Scratch<V>,
+    scratch: Scratch<'a, V>,
 }
 
 impl<T: Real> Gradient<'_, T> {
@@ -60,7 +60,9 @@ impl<T: Real> Gradient<'_, T> {
     fn run<S: Simd, A: Alphabet, B: Below>(self, simd: S) {
         let (d, width) = (self.paths.d, T::lanes::<S>());
         let zero = T::splat(simd, T::ZERO);
-        let scratch = Scratch::new::<B>(d, self.depth, zero);
+        let mut parts = Vec::new();
+        let parts = zeros::<T, S>(&mut parts, d * self.depth);
+        let scratch = Scratch::new::<B>(d, self.depth, zero, parts);
         let (size, brackets) = (scratch.order.len(), scratch.brackets.len());
         let [mut own, mut x, mut by_x] = [const { Vec::new() }; 3];
         let all = zeros::<T, S>(&mut own, 2 * size + brackets + scratch.parts.len());
@@ -80,12 +82,7 @@ impl<T: Real> Gradient<'_, T> {
         let by_x = zeros::<T, S>(&mut by_x, d);
         for step in (0..self.rows).rev() {
             increments::<T, S>(&self.paths, self.lanes, step, 1, x);
-            divide::<T, S, 1>(
-                simd,
-                x,
-                d,
-                bytemuck::cast_slice_mut(&mut walk.scratch.parts),
-            );
+            divide::<T, S, 1>(simd, x, d, bytemuck::cast_slice_mut(walk.scratch.parts));
             walk.by_part.fill(zero);
             down::<T, S>(simd, &mut walk);
             lowest::<T, S, A, B>(simd, &mut walk);
@@ -112,7 +109,7 @@ impl<T: Real> Gradient<'_, T> {
 fn down<T: Real, S: Simd>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
     let (state, scratch) = (&mut walk.state, &mut walk.scratch);
     let (d, depth) = (scratch.d, scratch.depth);
-    let parts = &scratch.parts[..];
+    let parts = &*scratch.parts;
     scratch.brackets[..depth].fill(state[0]);
     for j in 1..=scratch.upper {
         let (before, after) = scratch.brackets.split_at_mut(scratch.places[j]);
@@ -138,7 +135,7 @@ fn down<T: Real, S: Simd>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
 fn lowest<T: Real, S: Simd, A: Alphabet, B: Below>(simd: S, walk: &mut Walk<'_, T::Vector<S>>) {
     let scratch = &walk.scratch;
     let upper = scratch.upper;
-    let step = Step::new::<_, A>(&scratch.parts, scratch.d);
+    let step = Step::new::<_, A>(scratch.parts, scratch.d);
     let size = step.below[B::LEVELS];
     let zero = T::splat(simd, T::ZERO);
     let mut by_parts = step.parts.map(|x| x.sums(zero));
