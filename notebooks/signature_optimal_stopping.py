@@ -557,6 +557,7 @@ print(f"labkit takes {seconds[0] / seconds[1]:.3f} of the time by hand")
 # ```
 
 # %% [markdown]
+# (bounds-from-both-sides)=
 # ## Bounds from both sides
 #
 # On fresh paths the rule's mean reward is a lower bound, up to its standard error, and {eq}`eq-dual` an
@@ -589,6 +590,7 @@ record(
 # ({glue:text}`upper_error:.4f`): what is left to find is at most {glue:text}`gap:.1f` % of the value.
 
 # %% [markdown]
+# (why-the-present-is-not-enough)=
 # ## Why the present is not enough
 #
 # The best forecast of the next increment of a Gaussian process is linear in its past increments. For
