@@ -125,17 +125,22 @@ def test_committed_parameters_belong_to_chapters() -> None:
     assert set(book.chapter_parameters(ROOT / "book" / "chapters.toml", names)) == set(names)
 
 
-def test_missing_data_leave_the_default_and_one_line_says_so() -> None:
+@pytest.mark.parametrize("missing", ["real_2022", "trades_2022"])
+def test_where_data_are_missing_a_chapter_runs_with_its_own_parameters(missing: str) -> None:
+    """All of them: those of a recorded market do not fit a simulated one."""
     lines: list[str] = []
-    given = {"dataset": "real_2022", "fee_bps": 5.0}
-    kept = book.without_missing_data("one", given, lambda name: True, lines.append)
-    assert kept == given
+    given = {"dataset": "real_2022", "trades": "trades_2022", "market": "spot", "order_lots": 1000}
+    at_hand = {"real_2022": True, "trades_2022": True, "other": False}
+    assert book.with_data_at_hand("one", given, at_hand, lines.append) == given
     assert lines == []
-    kept = book.without_missing_data("one", given, lambda name: False, lines.append)
-    assert kept == {"fee_bps": 5.0}
+    assert book.with_data_at_hand("one", given, at_hand | {missing: False}, lines.append) == {}
     assert len(lines) == 1
-    assert "real_2022" in lines[0]
-    assert "labkit data fetch real_2022" in lines[0]
+    assert f"labkit data fetch {missing}" in lines[0]
+
+
+def test_a_data_set_that_is_not_registered_is_refused() -> None:
+    with pytest.raises(ValueError, match="one: no data set 'typo'"):
+        book.with_data_at_hand("one", {"dataset": "typo"}, {"real_2022": True}, print)
 
 
 @pytest.mark.parametrize(

@@ -109,18 +109,30 @@ def chapter_parameters(path: Path, names: Iterable[str]) -> dict[str, dict[str, 
     return {name: dict(content.get(name, {})) for name in names}
 
 
-def without_missing_data(
-    name: str, parameters: Mapping[str, Any], available: Callable[[str], bool], say: Say
+def with_data_at_hand(
+    name: str, parameters: Mapping[str, Any], at_hand: Mapping[str, bool], say: Say
 ) -> dict[str, Any]:
-    """The parameters, less a `dataset` that is not at hand; one line says so."""
+    """The parameters, or none of them where one names a data set that is not at hand.
+
+    They belong together: the size of an order on a recorded market is none for a simulated one.
+
+    Parameters
+    ----------
+    at_hand : mapping of str to bool
+        For every data set of the registry.
+    """
     dataset = parameters.get("dataset")
-    if dataset is None or available(dataset):
+    if dataset is not None and dataset not in at_hand:
+        raise ValueError(f"{name}: no data set {dataset!r} in the registry")
+    given = [value for value in parameters.values() if isinstance(value, str)]
+    missing = [value for value in given if not at_hand.get(value, True)]
+    if not missing:
         return dict(parameters)
     say(
-        f"{name}: {dataset} is not at hand (labkit data fetch {dataset}), "
-        "so the chapter runs on its default data"
+        f"{name}: {missing[0]} is not at hand (labkit data fetch {missing[0]}), "
+        "so the chapter runs with its own parameters"
     )
-    return {key: value for key, value in parameters.items() if key != "dataset"}
+    return {}
 
 
 def input_key(places: Places, data: Mapping[str, str]) -> str:
@@ -580,10 +592,10 @@ def build(places: Places, say: Say, *, force: bool = False) -> Path:
     places.stamp.unlink(missing_ok=True)
     names = chapters(places.root / "_toc.yml")
     wanted = chapter_parameters(places.root / "book" / "chapters.toml", names)
+    at_hand = (sets["place"] != "").to_dict()
     try:
         usable = {
-            name: without_missing_data(name, given, data.available, say)
-            for name, given in wanted.items()
+            name: with_data_at_hand(name, given, at_hand, say) for name, given in wanted.items()
         }
     except ValueError as error:
         raise BookError(f"book/chapters.toml: {error}") from error
