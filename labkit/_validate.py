@@ -40,7 +40,10 @@ def finite(name: str, value: Any) -> float:
 
 def numbers(name: str, value: Any) -> NDArray[np.float64]:
     """A float array of any shape and values."""
-    values = np.asarray(value)
+    try:
+        values = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of one length") from None
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold numbers, got {values.dtype}")
     return values.astype(np.float64)

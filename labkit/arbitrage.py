@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labkit._backend import kernels
 from labkit.orderbook import BookStates, OrderBook, book_states
+from labkit.reference import _checks as check
 
 __all__ = [
     "Cycle",
@@ -817,28 +818,31 @@ def realised_edges(
     -------
     ndarray, of the shape of `sent_ns`
         Basis points of what went in. What a leg cannot trade for want of depth is worth nothing.
-        NaN where not all books are known, a side is empty, or the session ends before.
+        NaN where not all books are known, a leg finds an empty side, or the session ends before.
 
     Raises
     ------
     TypeError
-        `sent_ns` does not hold integers.
+        `sent_ns` does not hold integers, or `latency_ms` or `fee` is no number.
     ValueError
-        There is no such route, `latency_ms` is negative or not finite, or `fee` not in [0, 1).
+        There is no such route, `latency_ms` is negative or longer than a day, or `fee` not in
+        [0, 1).
     """
-    if route not in history.products.columns:
+    if not isinstance(route, str) or route not in history.products.columns:
         raise ValueError(
             f"route must be one of {', '.join(history.products.columns)}, got {route!r}"
         )
-    if not 0 <= latency_ms < math.inf:
-        raise ValueError(f"latency_ms must be zero or positive and finite, got {latency_ms}")
-    if not 0 <= fee < 1:
+    if not 0 <= (delay := check.number("latency_ms", latency_ms)) <= 86_400_000:
+        raise ValueError(f"latency_ms must be from 0 to a day, got {latency_ms}")
+    if not 0 <= check.number("fee", fee) < 1:
         raise ValueError(f"fee must be in [0, 1), got {fee}")
     times = np.asarray(sent_ns)
+    if not times.size:
+        return np.empty(times.shape)
     if times.dtype.kind not in "iu":
         raise TypeError(f"sent_ns must hold integers (UTC nanoseconds), got {times.dtype}")
     sent = times.ravel().astype(np.int64)
-    arrival = sent + round(latency_ms * 1e6)
+    arrival = sent + round(delay * 1e6)
     directions = _directions(list(history.states), route.partition(">")[0])
     markets = next(legs for path, legs in directions if ">".join(path) == route)
     legs = [(history.states[symbol], buy) for symbol, buy in markets]
@@ -849,10 +853,12 @@ def realised_edges(
         room, rate = _first_level(*leg, index)
         size, reach = np.minimum(size, room / reach), reach * rate * (1 - fee)
     spent, received = _through(*legs[0], later[0], size)
+    filled = spent > 0
     for leg, index in zip(legs[1:], later[1:], strict=True):
-        received = _through(*leg, index, received * (1 - fee))[1]
+        used, received = _through(*leg, index, received * (1 - fee))
+        filled &= used > 0
     end = max(int(state.exchange_ns[-1]) for state, _ in legs)
-    possible = (np.minimum.reduce([*known, *later]) >= 0) & (arrival <= end) & (spent > 0)
+    possible = (np.minimum.reduce([*known, *later]) >= 0) & (arrival <= end) & filled
     profit = np.full(len(sent), math.nan)
     np.divide(received * (1 - fee) - spent, spent, out=profit, where=possible)
     return (profit * 1e4).reshape(times.shape)

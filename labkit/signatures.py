@@ -55,6 +55,8 @@ __all__ = [
 Array = NDArray[np.floating]  # float64 or float32
 Word = tuple[int, ...]
 
+_LARGEST = 1 << 28  # coordinates of a signature
+
 
 # Words
 
@@ -62,13 +64,25 @@ Word = tuple[int, ...]
 def size(dim: int, depth: int) -> int:
     """Number of coordinates, ``1 + dim + ... + dim**depth``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is no integer or too small, or there are more than 2**28 coordinates.
+
     Examples
     --------
     >>> size(3, 4)
     121
     """
     d, most = check.count("dim", dim, 1), check.count("depth", depth, 0)
-    return sum(d**k for k in range(most + 1))
+    total = most + 1 if d == 1 else 0
+    for k in range(most + 1 if d > 1 else 0):
+        total += d**k
+        if total > _LARGEST:
+            break
+    if total > _LARGEST:
+        raise ValueError(f"depth must give at most 2**28 coordinates, got {most}")
+    return total
 
 
 def words(dim: int, depth: int) -> list[Word]:
@@ -79,11 +93,11 @@ def words(dim: int, depth: int) -> list[Word]:
     >>> words(2, 2)
     [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1)]
     """
+    size(dim, depth)
     d, most = check.count("dim", dim, 1), check.count("depth", depth, 0)
     return [word for k in range(most + 1) for word in itertools.product(range(d), repeat=k)]
 
 
-@cache
 def lyndon_words(dim: int, depth: int) -> tuple[Word, ...]:
     """Words that are smaller than all their proper ends, by length and then in order.
 
@@ -95,7 +109,11 @@ def lyndon_words(dim: int, depth: int) -> tuple[Word, ...]:
     >>> lyndon_words(2, 3)
     ((0,), (1,), (0, 1), (0, 0, 1), (0, 1, 1))
     """
-    d, most = check.count("dim", dim, 1), check.count("depth", depth, 1)
+    return _lyndon_words(check.count("dim", dim, 1), check.count("depth", depth, 1))
+
+
+@cache
+def _lyndon_words(d: int, most: int) -> tuple[Word, ...]:
     found: list[Word] = []
     word = [-1]
     while word:
@@ -576,13 +594,13 @@ def with_time(paths: ArrayLike | pd.DataFrame, times: ArrayLike | None = None) -
     """
     points, single = _batch("paths", paths)
     n = points.shape[1]
-    if times is None:
-        clock = np.linspace(0.0, 1.0, n)
-    else:
-        clock = validate.array("times", times, (n,))
-        if (np.diff(clock) <= 0).any():
-            raise ValueError("times must be strictly increasing")
-    column = np.broadcast_to(clock[None, :, None], (*points.shape[:2], 1)).astype(points.dtype)
+    clock = np.linspace(0.0, 1.0, n) if times is None else validate.array("times", times, (n,))
+    clock = clock.astype(points.dtype)
+    if (np.diff(clock) <= 0).any():
+        raise ValueError(
+            f"times must be strictly increasing as {points.dtype}; count them from the first one"
+        )
+    column = np.broadcast_to(clock[None, :, None], (*points.shape[:2], 1))
     found = np.concatenate([column, points], axis=2)
     return found[0] if single else found
 

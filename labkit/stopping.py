@@ -2,9 +2,9 @@ r"""Optimal stopping: when to take a reward, with bounds on what the best answer
 
 ``sup E[reward at tau]`` over all rules tau that use only what is known when they stop. Any rule,
 applied to paths it was not made on, bounds it from below; the mean of the largest
-``reward - martingale`` bounds it from above, whatever the martingale (Rogers, Mathematical Finance
-12 (2002) 271-286; Haugh & Kogan, Operations Research 52 (2004) 258-270). Both bounds come with
-standard errors, and the distance between them says what is left to find.
+``reward - martingale`` bounds it from above for any martingale that starts at 0 (Rogers,
+Mathematical Finance 12 (2002) 271-286; Haugh & Kogan, Operations Research 52 (2004) 258-270). Both
+bounds come with standard errors, and the distance between them says what is left to find.
 
 - rules by regression: `longstaff_schwartz` on the present state, `signature_stopping` on the whole
   path, whose bounds are a `StoppingBounds` and whose rule is a `SignaturePolicy`;
@@ -85,7 +85,7 @@ def fractional_brownian_motion(
         From 0 to 2**64 - 1. Path p is the same whatever the number of paths.
     method : str
         ``"davies_harte"``: circulant embedding by the fast Fourier transform (Davies & Harte,
-        Biometrika 74 (1987) 95-101); ``"cholesky"``: a factor of the covariance, for 8192 steps
+        Biometrika 74 (1987) 95-101); ``"cholesky"``: a factor of the covariance, for 4096 steps
         at most. They give different paths of one law.
 
     Returns
@@ -151,9 +151,9 @@ def fractional_innovations(paths: ArrayLike, hurst: float, *, degree: int = 1) -
     paths : array_like, shape (b, n + 1)
         Values at equally spaced times from 0 to 1, as `fractional_brownian_motion` gives them.
     hurst : float
-        In (0, 1]. Of hurst 1 only the first step is random; the others are 0.
+        Above 0, at most 0.999999, or 1. Of hurst 1 only the first step is random; the others are 0.
     degree : int
-        Highest degree of the polynomials, at least 1.
+        Highest degree of the polynomials, from 1 to 20.
 
     Returns
     -------
@@ -171,7 +171,9 @@ def fractional_innovations(paths: ArrayLike, hurst: float, *, degree: int = 1) -
     [1.414214, 2.828427]
     """
     points = validate.array("paths", paths, (None, None))
-    index, most = _hurst(hurst), check.count("degree", degree, 1)
+    index, most = _hurst(hurst), _degree(degree)
+    if 0.999999 < index < 1:
+        raise ValueError(f"hurst must be at most 0.999999, or 1, got {hurst}")
     n = points.shape[1] - 1
     if n < 1:
         raise ValueError(f"paths must have at least two points, got {points.shape[1]}")
@@ -186,6 +188,13 @@ def fractional_innovations(paths: ArrayLike, hurst: float, *, degree: int = 1) -
     return hermite_innovations(normal, degree=most)
 
 
+def _degree(value: Any) -> int:
+    most = check.count("degree", value, 1)
+    if most > 20:
+        raise ValueError(f"degree must be at most 20, got {most}")
+    return most
+
+
 def hermite_innovations(normal: ArrayLike, *, degree: int = 1) -> Array:
     """Hermite polynomials of standard normal numbers, each of mean 0 and variance 1.
 
@@ -194,7 +203,7 @@ def hermite_innovations(normal: ArrayLike, *, degree: int = 1) -> Array:
     normal : array_like, shape (b, n)
         Independent of all before them on their path.
     degree : int
-        At least 1.
+        From 1 to 20.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def hermite_innovations(normal: ArrayLike, *, degree: int = 1) -> Array:
     [[[2.0, 2.12132]]]
     """
     values = validate.array("normal", normal, (None, None))
-    most = check.count("degree", degree, 1)
+    most = _degree(degree)
     orders = np.arange(1, most + 1)
     return special.eval_hermitenorm(orders, values[..., None]) / np.sqrt(special.factorial(orders))
 
@@ -250,7 +259,7 @@ _BASES: dict[str, Callable[[int, Array], Array]] = {
 }
 
 
-def _state_features(name: str, states: Array, basis: Basis, degree: int, scale: float) -> Array:
+def _state_features(states: Array, basis: Basis, degree: int, scale: float) -> Array:
     """Regressors (n, b, k) of the states (b, n)."""
     x = np.ascontiguousarray(states.T) / scale
     if callable(basis):
@@ -260,6 +269,8 @@ def _state_features(name: str, states: Array, basis: Basis, degree: int, scale: 
                 f"basis must turn an array of shape {x.shape} into one of shape "
                 f"({x.shape[0]}, {x.shape[1]}, k), got {features.shape}"
             )
+        if not np.isfinite(features).all():
+            raise ValueError("basis must give finite numbers")
         return np.ascontiguousarray(features)
     term = _BASES[basis]
     # Laguerre's weight makes its first function no constant, so that one stands beside it.
@@ -267,8 +278,7 @@ def _state_features(name: str, states: Array, basis: Basis, degree: int, scale: 
     return np.stack([np.ones_like(x), *(term(k, x) for k in orders)], axis=-1)
 
 
-def _states(name: str, paths: ArrayLike, rewards: ArrayLike) -> tuple[Array, Array]:
-    prefix = "fresh_" if name.startswith("fresh") else ""
+def _states(prefix: str, paths: ArrayLike, rewards: ArrayLike) -> tuple[Array, Array]:
     states = validate.array(f"{prefix}paths", paths, (None, None))
     if 0 in states.shape:
         raise ValueError(f"{prefix}paths must not be empty, got the shape {states.shape}")
@@ -281,7 +291,7 @@ def longstaff_schwartz(
     *,
     basis: Basis = "laguerre",
     degree: int = 3,
-    scale: float = 1.0,
+    scale: float | None = None,
     in_the_money: bool = True,
     antithetic: bool = False,
     fresh: tuple[ArrayLike, ArrayLike] | None = None,
@@ -304,12 +314,14 @@ def longstaff_schwartz(
         function that turns states (n, b), divided by `scale`, into regressors (n, b, k).
     degree : int
         At least 1.
-    scale : float
-        Positive; states are divided by it. Take the strike for an option.
+    scale : float, optional
+        Positive; states are divided by it. The strike is a good one for an option; by default it is
+        the mean size of the states of `paths`, or 1 for a function.
     in_the_money : bool
         Whether paths with no positive reward at a date neither stop there nor enter its regression.
     antithetic : bool
-        Whether path ``b / 2 + i`` is the antithetic of path i, so that errors are of pairs.
+        Whether path ``b / 2 + i`` is the antithetic of path i, so that errors are of pairs; in
+        `fresh` too.
     fresh : (paths, rewards), optional
         Independent ones on which the rule is valued, of any number.
 
@@ -329,24 +341,29 @@ def longstaff_schwartz(
     >>> longstaff_schwartz([up, down], put, basis="power", degree=1).value
     0.18
     """
-    if not callable(basis) and basis not in _BASES:
+    if not callable(basis) and not (isinstance(basis, str) and basis in _BASES):
         raise ValueError(f"basis must be one of {sorted(_BASES)} or a function, got {basis!r}")
-    most, unit = check.count("degree", degree, 1), validate.positive("scale", scale)
+    most = check.count("degree", degree, 1)
     only, pairs = _flag("in_the_money", in_the_money), _flag("antithetic", antithetic)
-    states, gains = _states("paths", paths, rewards)
+    states, gains = _states("", paths, rewards)
+    unit = 1.0 if callable(basis) else float(abs(states).mean()) or 1.0
+    if scale is not None:
+        unit = validate.positive("scale", scale)
     if pairs and len(states) % 2:
         raise ValueError(f"paths must be even in number where antithetic, got {len(states)}")
-    features = _state_features("paths", states, basis, most, unit)
+    features = _state_features(states, basis, most, unit)
     coefficients, stops = kernels.backward_regression(features, np.ascontiguousarray(gains.T), only)
     value, error = _mean(gains[np.arange(len(gains)), stops], pairs)
     fresh_value, fresh_error, fresh_stops = math.nan, math.nan, None
     if fresh is not None:
-        states, gains = _states("fresh", *fresh)
+        if not isinstance(fresh, tuple | list) or len(fresh) != 2:
+            raise TypeError("fresh must be a pair of paths and rewards")
+        states, gains = _states("fresh_", *fresh)
         if states.shape[1] != len(coefficients):
             raise ValueError(f"fresh must have {len(coefficients)} dates, got {states.shape[1]}")
         if pairs and len(states) % 2:
             raise ValueError(f"fresh must be even in number where antithetic, got {len(states)}")
-        features = _state_features("fresh", states, basis, most, unit)
+        features = _state_features(states, basis, most, unit)
         fresh_stops = kernels.apply_policy(
             features, np.ascontiguousarray(gains.T), coefficients, only
         )
@@ -621,9 +638,10 @@ def _dates(dates: ArrayLike | None, n: int) -> Integers:
     values = np.asarray(dates)
     if values.ndim != 1 or values.dtype.kind not in "iu" or not len(values):
         raise ValueError(f"dates must be a list of integers, got {dates!r}")
+    values = values.astype(np.int64)  # of unsigned ones a difference is never negative
     if (np.diff(values) <= 0).any() or values[0] < 0 or values[-1] != n:
         raise ValueError(f"dates must increase from at least 0 to {n}, got {dates!r}")
-    return values.astype(np.int64)
+    return values
 
 
 def signature_policy(
@@ -700,10 +718,11 @@ def signature_stopping(
     r"""Optimal stopping of a process that need not be Markov, with bounds from both sides.
 
     The value of going on is taken as linear in the signature of the time-augmented path so far,
-    which is as good as any continuous function of the path once the depth is large (Bayer, Hager,
-    Riedel & Schoenmakers, Annals of Applied Probability 33 (2023) 238-273; Bayer, Pelizzari &
-    Schoenmakers 2023). From the last point back, one regression finds it together with the
-    martingale's next step,
+    which comes near any continuous function of it, on compact sets of paths, once the depth is
+    large (Bayer, Hager, Riedel & Schoenmakers, Annals of Applied Probability 33 (2023) 238-273, for
+    stopping times; Bayer, Pelizzari & Schoenmakers, arXiv:2312.03444, for this regression and for
+    the dual). From the last point back, one regression finds it together with the martingale's next
+    step,
 
     .. math:: \text{cash}_{j+1} \approx \langle c_j, S_j \rangle
               + \sum_q \langle z_{j,q}, S_j \rangle\, \xi_{j+1,q},
@@ -778,13 +797,20 @@ def signature_stopping(
 
 
 def _option(spot: Any, strike: Any, rate: Any, volatility: Any, maturity: Any) -> tuple[float, ...]:
-    return (
+    s, k, r, sigma, t = (
         validate.positive("spot", spot),
         validate.positive("strike", strike),
         validate.finite("rate", rate),
         validate.positive("volatility", volatility),
         validate.positive("maturity", maturity),
     )
+    if not 1e-8 <= sigma * math.sqrt(t) <= 40:
+        raise ValueError(
+            f"volatility must be from 1e-8 to 40 over the whole maturity, got {volatility}"
+        )
+    if abs(r * t) > 100:
+        raise ValueError(f"rate must be within 100 over the whole maturity, got {rate}")
+    return s, k, r, sigma, t
 
 
 def _sign(kind: Any) -> int:
@@ -837,7 +863,7 @@ def binomial_tree(
     """Value of an option that may be exercised at equally spaced dates (Cox, Ross & Rubinstein).
 
     Journal of Financial Economics 7 (1979) 229-263. One date is the European option, as many dates
-    as steps the American one.
+    as steps the American one but for exercise today.
 
     Parameters
     ----------
@@ -864,6 +890,8 @@ def binomial_tree(
     if n % many:
         raise ValueError(f"dates must divide the steps, {n}, got {many}")
     dt = t / n
+    if sigma * math.sqrt(t * n) > 600:
+        raise ValueError(f"steps must be fewer for this volatility, got {n}")
     up = math.exp(sigma * math.sqrt(dt))
     rise = (math.exp(r * dt) - 1 / up) / (up - 1 / up)
     if not 0 < rise < 1:

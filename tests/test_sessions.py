@@ -1,5 +1,7 @@
 """Triangles through a recorded session: known truth is found, and nothing looks ahead."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -253,6 +255,33 @@ def test_realised_edges_do_not_exist_before_the_books_nor_after_the_session(hist
     np.testing.assert_array_equal(np.isnan(found), [True, False, True])
 
 
+def test_realised_edges_end_when_the_orders_would_arrive_after_the_session(history):
+    last = max(int(state.exchange_ns[-1]) for state in history.states.values())
+    sent = [last - 50_000_000, last - 30_000_000]
+    found = realised_edges(history, "USDT>BTC>ETH>USDT", sent, 40.0, fee=FEE)
+    np.testing.assert_array_equal(np.isnan(found), [False, True])
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_a_leg_that_finds_an_empty_side_has_no_realised_edge(history, empty):
+    """The first state sent on is as it was; on arrival one side of one book is empty."""
+    route = "USDT>ETH>BTC>USDT"
+    symbol, side = (("ETH/USDT", "asks"), ("ETH/BTC", "bids"), ("BTC/USDT", "bids"))[empty]
+    sent = history.local_ns[100:101] + 1
+    assert np.isfinite(realised_edges(history, route, sent, 0.0, fee=FEE)).all()
+    state = history.states[symbol]
+    known, later = state.at(sent)[0], state.at(sent, "exchange")[0]
+    delay_ms = 0.0
+    while later == known:  # until the venue's book is another one than the one that was known
+        delay_ms += 20.0
+        later = state.at(sent + round(delay_ms * 1e6), "exchange")[0]
+    levels = getattr(state, side).copy()
+    levels[later] = np.nan
+    states = history.states | {symbol: dataclasses.replace(state, **{side: levels})}
+    emptied = dataclasses.replace(history, states=states)
+    assert np.isnan(realised_edges(emptied, route, sent, delay_ms, fee=FEE)).all()
+
+
 def test_the_size_of_realised_edges_does_not_see_what_comes_later(session, history):
     middle = int(history.local_ns[len(history.local_ns) // 2])
     events = session["events"]
@@ -271,9 +300,16 @@ def test_bad_arguments_of_realised_edges_are_refused(history):
     sent = history.local_ns[:3]
     with pytest.raises(ValueError, match="route must be one of USDT>BTC>ETH>USDT, "):
         realised_edges(history, "USDT>XRP>BTC>USDT", sent, 0.0, fee=FEE)
-    with pytest.raises(ValueError, match="latency_ms must be zero or positive and finite, got -1"):
+    with pytest.raises(ValueError, match="latency_ms must be from 0 to a day, got -1"):
         realised_edges(history, route, sent, -1, fee=FEE)
     with pytest.raises(ValueError, match=r"fee must be in \[0, 1\), got 1"):
         realised_edges(history, route, sent, 0.0, fee=1)
     with pytest.raises(TypeError, match="sent_ns must hold integers"):
         realised_edges(history, route, [0.5], 0.0, fee=FEE)
+    with pytest.raises(TypeError, match="latency_ms must be a number, got str"):
+        realised_edges(history, route, sent, "1", fee=FEE)
+    with pytest.raises(ValueError, match="latency_ms must be from 0 to a day"):
+        realised_edges(history, route, sent, 1e300, fee=FEE)
+    with pytest.raises(ValueError, match="route must be one of"):
+        realised_edges(history, ["USDT"], sent, 0.0, fee=FEE)
+    assert realised_edges(history, route, [], 0.0, fee=FEE).shape == (0,)

@@ -161,7 +161,7 @@ def test_the_eight_paths_of_longstaff_and_schwartz():
     paths = np.array(inputs["paths"])
     discount = np.exp(-inputs["rate"] * np.arange(1, 4))
     rewards = np.maximum(inputs["strike"] - paths, 0.0) * discount
-    found = longstaff_schwartz(paths, rewards, basis="power", degree=2)
+    found = longstaff_schwartz(paths, rewards, basis="power", degree=2, scale=1.0)
     assert found.value == pytest.approx(0.114434330, abs=1e-8)
     assert rewards[:, -1].mean() == pytest.approx(0.056380739, abs=1e-8)
     # At date 2 the printed regression is of values at that date, ours of values today.
@@ -205,10 +205,45 @@ def test_bases_of_one_span_stop_at_the_same_dates():
         np.testing.assert_array_equal(stops[0], other)
 
 
+def test_laguerre_regressors_are_those_of_the_paper():
+    """A constant, and exp(-x / 2) times 1, 1 - x, 1 - 2 x + x**2 / 2: the fit shows them all."""
+    x = np.random.default_rng(0).uniform(0.5, 2.0, (200, 1))
+    weight = np.exp(-x / 2)
+    terms = [np.ones_like(x), weight, weight * (1 - x), weight * (1 - 2 * x + x**2 / 2)]
+    wanted = np.array([0.7, -1.2, 0.4, 2.0])
+    later = sum(c * term for c, term in zip(wanted, terms, strict=True))
+    paths, rewards = np.hstack([x, x]), np.hstack([np.full_like(x, -9.0), later])
+    found = longstaff_schwartz(paths, rewards, degree=3, scale=1.0, in_the_money=False)
+    np.testing.assert_allclose(found.coefficients[0], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("basis", ["laguerre", "power"])
+def test_the_unit_of_prices_does_not_matter(basis):
+    prices, _ = stock(3, 500, 8, 38.0, 0.3, 1.0)
+    rewards = put_rewards(prices, 1.0)
+    one, thousand = (
+        longstaff_schwartz(unit * prices[:, 1:], unit * rewards, basis=basis)
+        for unit in (1.0, 1000.0)
+    )
+    np.testing.assert_array_equal(one.stops, thousand.stops)
+
+
+def test_out_of_the_money_a_path_may_stop_only_where_it_is_allowed():
+    states = np.random.default_rng(1).normal(size=(300, 3))
+    rewards = np.column_stack([np.full(300, -0.1), np.full(300, -1.0), np.full(300, -1.0)])
+    inside = longstaff_schwartz(states, rewards, basis="power")
+    everywhere = longstaff_schwartz(states, rewards, basis="power", in_the_money=False)
+    assert (inside.stops == 2).all()
+    assert (everywhere.stops == 0).all()
+
+
 def test_antithetic_errors_are_those_of_pairs():
     prices, _ = stock(4, 400, 5, 40.0, 0.2, 1.0, antithetic=True)
     rewards = put_rewards(prices, 1.0)
-    found = longstaff_schwartz(prices[:, 1:], rewards, scale=STRIKE, antithetic=True)
+    sample = (prices[:, 1:], rewards)
+    found = longstaff_schwartz(*sample, scale=STRIKE, antithetic=True, fresh=sample)
+    assert found.fresh_value == pytest.approx(found.value, rel=1e-12)
+    assert found.fresh_standard_error == pytest.approx(found.standard_error, rel=1e-12)
     taken = rewards[np.arange(400), found.stops]
     pairs = (taken[:200] + taken[200:]) / 2
     assert found.standard_error == pytest.approx(stats.sem(pairs), rel=1e-12)
@@ -320,6 +355,30 @@ def test_an_offer_seen_only_afterwards_is_worth_its_mean():
     np.testing.assert_array_equal(bounds.policy.stops(none, other), bounds.stops)
 
 
+def test_an_offer_seen_only_afterwards_is_foretold_by_the_path():
+    """The path with noise on top of its rewards is worth what it is worth without the noise."""
+    n, b = 20, 4000
+    paths = [fractional_brownian_motion(b, n, 0.3, seed) for seed in (1, 2)]
+    noise = np.random.default_rng(0).standard_normal((2, b, n + 1))
+    noise[:, :, 0] = 0.0
+    clear = signature_stopping(paths[0], paths[0], paths[1], paths[1], depth=3)
+    late = signature_stopping(
+        paths[0], paths[0] + noise[0], paths[1], paths[1] + noise[1], depth=3, observed=False
+    )
+    assert clear.lower > 0.2
+    assert abs(late.lower - clear.lower) < 4 * late.lower_error
+    assert late.lower > 0.2
+
+
+def test_the_martingale_is_one_level_less_deep_unless_told():
+    x = fractional_brownian_motion(200, 5, 0.3, 0)
+    noise = fractional_innovations(x, 0.3)
+    for depth, dual in ((1, 1), (2, 1), (3, 2)):
+        policy = signature_policy(x, x, depth=depth, innovations=noise)
+        assert policy.dual_depth == dual
+        assert policy.integrand.shape == (5, 1, signatures.size(2, dual) + 1)
+
+
 def test_the_martingale_has_mean_zero_at_every_date():
     bounds = fractional_bounds(0.3, n_paths=2000, n_steps=20, depth=3)
     fresh = fractional_brownian_motion(20_000, 20, 0.3, 9)
@@ -360,7 +419,8 @@ def test_dates_that_are_not_allowed_lower_the_value():
     every = fractional_bounds(0.3)
     assert bounds.upper < every.lower - 10 * every.lower_error
     assert set(np.unique(bounds.stops)) <= set(range(11))
-    # Ten dates seen on 100 points: Bayer, Pelizzari and Schoenmakers print 0.24368 (0.00359).
+    # Ten dates seen on 100 points: 0.24368 (0.00359) in the notebook of Bayer, Pelizzari and
+    # Schoenmakers' repository.
     assert abs(bounds.lower - 0.24368) < 3 * math.hypot(bounds.lower_error, 0.00359)
 
 
@@ -394,7 +454,21 @@ def test_bad_input_is_named():
         (lambda: fractional_innovations(x, 0.0), "hurst"),
         (lambda: fractional_innovations(x[:, :1], 0.3), "paths"),
         (lambda: hermite_innovations(x, degree=0), "degree"),
+        (lambda: hermite_innovations(x, degree=500), "degree"),
+        (lambda: fractional_innovations(x, 1 - 1e-15), "hurst"),
         (lambda: binomial_tree(36, 40, 0.06, 0.2, 1, dates=7), "dates"),
+        (lambda: binomial_tree(36, 40, 0.06, 1e5, 1, dates=1), "volatility"),
+        (lambda: binomial_tree(36, 40, 0.06, 30.0, 1, dates=1), "steps"),
+        (lambda: black_scholes(36, 36, 0.06, 1e-320, 1), "volatility"),
+        (lambda: black_scholes(36, 40, -1e3, 0.2, 1), "rate"),
+        (lambda: longstaff_schwartz(x, x, basis=["power"]), "basis"),
+        (lambda: longstaff_schwartz(x, x, basis=lambda s: s[..., None] * np.nan), "basis"),
+        (lambda: longstaff_schwartz(x, x, fresh=(x,)), "fresh"),
+        (lambda: longstaff_schwartz(x, x, fresh=3), "fresh"),
+        (lambda: longstaff_schwartz(x, x, scale=0.0), "scale"),
+        (lambda: longstaff_schwartz([[1.0], [1.0, 2.0]], x), "paths"),
+        (lambda: signature_policy(x, x, depth=40), "depth"),
+        (lambda: signature_policy(x, x[:, :4], dates=np.array([0, 3, 1, 4], np.uint64)), "dates"),
         (lambda: binomial_tree(36, 40, 2.0, 0.02, 1, dates=1, steps=2), "steps"),
         (lambda: black_scholes(-1, 40, 0.06, 0.2, 1), "spot"),
         (lambda: black_scholes(36, 40, 0.06, 0.2, 1, "straddle"), "kind"),
