@@ -452,35 +452,35 @@ def test_bad_arguments_are_refused_by_name(call, error, message):
 
 def test_the_inverse_of_an_element_with_another_constant_term():
     random = np.random.default_rng(0)
-    element = random.normal(size=(4, signatures.size(2, 3)))
+    element = random.normal(size=(4, sig.size(2, 3)))
     element[:, 0] = [2.0, -0.5, 1.0, 7.0]
-    one = np.eye(1, signatures.size(2, 3))[0]
-    found = signatures.inverse(element, dim=2, depth=3)
+    one = np.eye(1, sig.size(2, 3))[0]
+    found = sig.inverse(element, dim=2, depth=3)
     np.testing.assert_allclose(
-        signatures.product(element, found, dim=2, depth=3), np.tile(one, (4, 1)), atol=1e-12
+        sig.product(element, found, dim=2, depth=3), np.tile(one, (4, 1)), atol=1e-12
     )
 
 
 def test_a_basepoint_is_the_point_that_was_given():
-    assert signatures.with_basepoint([[5.0, 1.0]], [2.0, 3.0]).tolist() == [[2.0, 3.0], [5.0, 1.0]]
+    assert sig.with_basepoint([[5.0, 1.0]], [2.0, 3.0]).tolist() == [[2.0, 3.0], [5.0, 1.0]]
 
 
 def test_a_clock_that_float32_cannot_tell_apart_is_refused():
     paths = np.zeros((3, 1), np.float32)
     with pytest.raises(ValueError, match="times must be strictly increasing as float32"):
-        signatures.with_time(paths, 1.7e9 + np.arange(3.0))
-    assert signatures.with_time(paths, np.arange(3.0))[:, 0].tolist() == [0.0, 1.0, 2.0]
+        sig.with_time(paths, 1.7e9 + np.arange(3.0))
+    assert sig.with_time(paths, np.arange(3.0))[:, 0].tolist() == [0.0, 1.0, 2.0]
 
 
 def test_lyndon_words_refuse_the_same_whether_they_are_known_or_not():
-    assert len(signatures.lyndon_words(2, 3)) == 5
+    assert len(sig.lyndon_words(2, 3)) == 5
     for dim, error in ((2.0, TypeError), ([2], TypeError), (0, ValueError)):
         with pytest.raises(error, match=r"^dim"):
-            signatures.lyndon_words(dim, 3)
+            sig.lyndon_words(dim, 3)
 
 
 def test_a_depth_without_end_is_refused_at_once():
-    for call in (signatures.size, signatures.words):
+    for call in (sig.size, sig.words):
         with pytest.raises(ValueError, match="depth must give at most"):
             call(2, 10**5)
-    assert signatures.size(1, 1000) == 1001
+    assert sig.size(1, 1000) == 1001
