@@ -134,7 +134,7 @@ class RecordedLatency:
                 f"table[{row}] must have times from 0 to 2**62 and latencies below 2**53, "
                 f"got {rows[row]}"
             )
-        object.__setattr__(self, "interpolate", _bool("interpolate", self.interpolate))
+        object.__setattr__(self, "interpolate", valid.flag("interpolate", self.interpolate))
         rows.flags.writeable = False
         object.__setattr__(self, "table", rows)
 
@@ -199,12 +199,6 @@ class FeedLatency:
             np.column_stack([exchange, response])[order],
             False,
         )
-
-
-def _bool(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
-    return bool(value)
 
 
 # The queue
@@ -708,7 +702,7 @@ def replay(
         queue.kind,
         queue.exponent,
         recording.instrument.lot_size,
-        _bool("partial_fills", partial_fills),
+        valid.flag("partial_fills", partial_fills),
         0 if interval is None else check.count("interval_ns", interval, 1),
         sample_ns,
     )

@@ -14,6 +14,7 @@ from labkit.reference import _checks as check
 __all__ = [
     "array",
     "finite",
+    "flag",
     "frame",
     "increasing",
     "labels",
@@ -28,6 +29,13 @@ def positive(name: str, value: Any) -> float:
     number = check.number(name, value)
     check.positive(name, number)
     return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
+    return bool(value)
 
 
 def finite(name: str, value: Any) -> float:

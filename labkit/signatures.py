@@ -314,6 +314,7 @@ def signature(paths: ArrayLike | pd.DataFrame, depth: int, *, prefixes: bool = F
     Returns
     -------
     ndarray, shape (size,), (b, size), (n, size) or (b, n, size)
+        Infinite or NaN where a coordinate leaves the range of the floats.
 
     Raises
     ------
