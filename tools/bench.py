@@ -1,12 +1,14 @@
 """Our kernels against the strongest installable peers, on the same arrays.
 
-    python tools/bench.py [WORD ...]
+    python tools/bench.py [--update] [WORD ...]
 
 Each case runs both sides interleaved in one process (A B A B), on one thread, after a warm-up that
 takes in a peer's JIT compilation, at least seven times, each repetition long enough to be timed.
 The ratio ours / peer of the medians is what counts, with the quartiles of the ratios of neighbours.
 Both results must agree, or the row is void. WORDs pick the cases whose kernel contains one of them;
-without, all run and book/benchmarks.json is written.
+without, all run and book/benchmarks.json is written. With --update, the rows of the kernels that
+ran replace theirs in the file, and the others stay. A peer that is not installed (pysiglib, which needs
+PyTorch, is in no list of requirements) has a row that says so.
 
 A topic adds cases with a function under `@topic` that yields `Case`s.
 """
@@ -1946,6 +1948,8 @@ def main(words: list[str]) -> int:
     if labkit.backend() != "rust":
         print("bench: the Rust module is not built, there is nothing to measure", file=sys.stderr)
         return 1
+    update = "--update" in words
+    words = [word for word in words if word != "--update"]
     cases = [case for cases in TOPICS for case in cases()]
     cases = [case for case in cases if not words or any(word in case.kernel for word in words)]
     rows = []
@@ -1955,7 +1959,13 @@ def main(words: list[str]) -> int:
             rows.append(run(case))
     rows.sort(key=lambda row: (row["kernel"], row["workload"], row["peer"]))
     _show(rows)
-    if not words:
+    failed = int(any(row["agree"] is False for row in rows))
+    if update:
+        measured = {row["kernel"] for row in rows}
+        before = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"]
+        rows += [row for row in before if row["kernel"] not in measured]
+        rows.sort(key=lambda row: (row["kernel"], row["workload"], row["peer"]))
+    if update or not words:
         meta = {
             "versions": _versions(),
             "machine": platform.machine(),
@@ -1967,7 +1977,7 @@ def main(words: list[str]) -> int:
         OUTPUT.parent.mkdir(exist_ok=True)
         text = json.dumps({"meta": meta, "rows": rows}, indent=2)
         OUTPUT.write_text(text + "\n", encoding="utf-8")
-    return int(any(row["agree"] is False for row in rows))
+    return failed
 
 
 if __name__ == "__main__":
