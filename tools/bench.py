@@ -7,8 +7,8 @@ takes in a peer's JIT compilation, at least seven times, each repetition long en
 The ratio ours / peer of the medians is what counts, with the quartiles of the ratios of neighbours.
 Both results must agree, or the row is void. WORDs pick the cases whose kernel contains one of them;
 without, all run and book/benchmarks.json is written. With --update, the rows of the kernels that
-ran replace theirs in the file, and the others stay. A peer that is not installed (pysiglib, which needs
-PyTorch, is in no list of requirements) has a row that says so.
+ran replace theirs in the file, and the others stay. A peer that is not installed (pysiglib, which
+needs PyTorch, is in no list of requirements) has a row that says so.
 
 A topic adds cases with a function under `@topic` that yields `Case`s.
 """
