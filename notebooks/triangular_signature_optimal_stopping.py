@@ -104,12 +104,10 @@ for name, (low, high) in RANGES.items():
         raise ValueError(
             f"{name} must be in [{low}, {high:g}], got {globals()[name]}"
         )
-for name, least in {
-    "n_dates": 3,
-    "n_paths": 500,
-    "n_planted": 200,
-    "seed": 0,
-}.items():
+
+# %%
+LEAST = {"n_dates": 3, "n_paths": 500, "n_planted": 200, "seed": 0}
+for name, least in LEAST.items():
     if not isinstance(globals()[name], int) or globals()[name] < least:
         raise ValueError(f"{name} must be an integer of at least {least}")
 if n_dates * step_ms > 2500:
@@ -190,6 +188,11 @@ WHOLE_DEPTH = 4  # of the signature where the law is known
 def from_zero(edges):
     """Paths that begin with a point 0: a signature forgets where a path begins."""
     return np.pad(edges, [(0, 0), (1, 0)]) / UNIT
+
+
+def powers(edges):
+    """First three powers of an edge as coordinates of a path."""
+    return np.stack([edges**k for k in (1, 2, 3)], axis=-1)
 
 
 def policy(paths, rewards, depth, observed, noise=None):
@@ -446,21 +449,14 @@ record(worth=(grid > star).mean())
 DEPTHS = (1, 2, 3, 4)
 
 
-def powers(edges):
-    """First three powers of an edge as coordinates of a path."""
-    return np.stack([edges**k for k in (1, 2, 3)], axis=-1)
-
-
 def rules(train, fresh, observed=False, depths=DEPTHS, noise=None):
     """Dates at which rules made on `train` stop the paths of `fresh`."""
     (edges, rewards), (new, unseen) = train, fresh
-    made = {
-        k: policy(from_zero(edges), rewards, k, observed, noise) for k in depths
-    }
+    paths = from_zero(edges)
+    made = {k: policy(paths, rewards, k, observed, noise) for k in depths}
     clean = rewards
     if noise is not None:  # levels are chosen with less noise
-        deepest = made[max(depths)]
-        clean = rewards - deepest.martingale(from_zero(edges), rewards, noise)
+        clean = rewards - made[max(depths)].martingale(paths, rewards, noise)
     last = np.full(len(new), new.shape[1] - 1)
     found = {
         "take at once": 0 * last,
@@ -471,9 +467,8 @@ def rules(train, fresh, observed=False, depths=DEPTHS, noise=None):
     for name, boundary in thresholds(edges, clean).items():
         found[name] = first_above(new, boundary)
     # Of powers of the present edge as coordinates depth 1 sees the present.
-    old, now = (powers(from_zero(x)) for x in (edges, new))
-    present = policy(old, rewards, 1, observed, noise)
-    found["present edge, cubic"] = present.stops(now, unseen)
+    present = policy(powers(paths), rewards, 1, observed, noise)
+    found["present edge, cubic"] = present.stops(powers(from_zero(new)), unseen)
     for k, rule in made.items():
         found[f"signature, depth {k}"] = rule.stops(from_zero(new), unseen)
     return found
@@ -547,7 +542,7 @@ curves = pd.DataFrame(
     },
     index=waits,
 )
-# Of theory, and one attempt more: where few are expected a sample's own says little.
+# Of theory, and one attempt more: of a few attempts the sample's own says little.
 error = second * there + share * loss**2 * gone + loss**2 / len(attempts)
 error = np.sqrt(error / len(attempts))
 assert (abs(curves["theory"] - curves["simulated"]) < 4 * error + 0.01).all()
@@ -642,7 +637,7 @@ repeat_error = repeats.sem()
 reach = rough.loc["upper bound"]
 highest = reach["mean, bp"] + 4 * (rough["s.e."] + reach["s.e."])
 assert (rough["mean, bp"] <= highest).all()
-# Theory says that memory pays below 1/2; few paths, dates or rewards cannot show it.
+# Below 1/2 memory pays in theory; few paths, dates or rewards cannot show it.
 can_show = n_paths >= 4000 and n_dates >= 15 and cost_bp <= swing_bp / 2
 if hurst <= 0.3 and can_show:
     assert repeats[FALLING].mean() > 3 * repeat_error[FALLING]
@@ -776,6 +771,8 @@ record(
     n_rules=len(free) - 1,  # the last row is the bound
     n_fees=len(verdicts),
 )
+
+# %%
 half_width = student(where) * mine["s.e. of that"]
 record(
     student=student(where),
