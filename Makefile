@@ -99,7 +99,7 @@ $(CHECKS)/notebooks: $(INSTALLED) $(PACKAGE) $(CHAPTERS) $(DATA) $(CHECKS)/setti
 
 reference: $(INSTALLED) ## Run the Python tests on the NumPy reference instead of the Rust kernels
 	@echo "== the NumPy reference under the same tests"
-	@LABKIT_BACKEND=reference $(PYTEST) -m "not browser and not book" labkit tests \
+	@LABKIT_BACKEND=reference $(PYTEST) -m "not browser and not book and not chapters" labkit tests \
 		--junitxml=$(CHECKS)/reference.xml
 
 lab: $(INSTALLED) ## Open the chapters in JupyterLab; saving writes the .py and the .ipynb

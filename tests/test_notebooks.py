@@ -140,6 +140,7 @@ def test_nbval_fails_on_a_chapter_with_a_changed_number(tmp_path):
     assert "1 failed" in done.stdout, done.stdout[-2000:]
 
 
+@pytest.mark.chapters
 @each_chapter
 def test_plain_papermill_runs_a_chapter_with_another_parameter(path, tmp_path):
     out = tmp_path / "out.ipynb"
@@ -148,6 +149,7 @@ def test_plain_papermill_runs_a_chapter_with_another_parameter(path, tmp_path):
     assert nbformat.read(out, as_version=4).metadata.papermill.parameters == {"seed": 11}
 
 
+@pytest.mark.chapters
 @each_chapter
 def test_both_backends_give_the_stored_numbers(path):
     """nbval compares with the backend in use; here is the other one's word on the same cells."""
