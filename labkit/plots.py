@@ -145,6 +145,7 @@ def lines(
             fig.add_scatter(
                 x=np.concatenate([grid, grid[::-1]]),
                 y=np.concatenate([upper, lower[::-1]]),
+                mode="lines",  # of few points Plotly would draw markers too
                 fill="toself",
                 fillcolor=color,
                 opacity=0.2,

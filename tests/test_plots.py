@@ -25,6 +25,12 @@ def test_each_kind_of_figure_keeps_its_data_and_words(fig):
     assert fig.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"
 
 
+def test_the_edges_of_a_band_have_no_marks():
+    fig = plots.lines(TABLE, **WORDS, band={"a": ([0.5, 1.5], [1.5, 2.5])})
+    (edges,) = [trace for trace in fig.data if trace.fill == "toself"]
+    assert edges.mode == "lines"
+
+
 def test_series_differ_by_more_than_colour():
     fig = plots.lines(TABLE, **WORDS)
     assert fig.data[0].line.dash != fig.data[1].line.dash
