@@ -1,0 +1,270 @@
+"""What a sweep is to run: every point of it checked before the first kernel starts.
+
+A plan is a product: of a grid (all combinations), of columns that go together (`zip`), and of a
+sample of ranges. Part of `labkit.experiments`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from scipy.stats import qmc
+
+from labkit.errors import UnknownParameter
+from labkit.experiments import Parameter, _check, _checked, notebook_path, parameters, parse
+
+__all__ = ["Plan", "Range", "Sample", "Sweep", "from_options", "plan", "read_sweep"]
+
+_MOST = 1_000_000  # points of one sweep
+_STEPS = re.compile(r"(-?\d+):(-?\d+)(?::(-?\d+))?")
+_RANGE = re.compile(r"(log:)?([^.]*(?:\.\d+[^.]*)?)\.\.(.+)")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(_Strict):
+    """Values from `low` to `high`, of equal weight or of equal weight on a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Range:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be positive on a logarithmic scale, got {self.low}")
+        return self
+
+    def at(self, share: np.ndarray) -> np.ndarray:
+        """Values at shares from 0 to 1 of the way."""
+        if self.log:
+            return self.low * (self.high / self.low) ** share
+        return self.low + (self.high - self.low) * share
+
+
+class Sample(_Strict):
+    """Points drawn from ranges, or from the grid where there are none."""
+
+    points: int = Field(ge=1, le=_MOST)
+    method: Literal["sobol", "random"] = "sobol"
+    seed: int = Field(default=0, ge=0)
+    ranges: dict[str, Range] = {}
+
+
+class Sweep(_Strict):
+    """A sweep as a file of notebooks/sweeps states it."""
+
+    chapter: str
+    title: str = ""
+    fixed: dict[str, Any] = {}
+    grid: dict[str, list[Any] | str] = {}
+    zip: dict[str, list[Any] | str] = {}
+    sample: Sample | None = None
+    results: list[str] = []  # recorded names that are published; all if empty
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Points of a sweep.
+
+    Attributes
+    ----------
+    notebook : Path
+    varied : tuple of str
+        Parameters that differ between points, in the order of the request.
+    points : tuple of dict
+        Values that differ from the chapter's defaults, each combination once.
+    """
+
+    notebook: Path
+    varied: tuple[str, ...]
+    points: tuple[dict[str, Any], ...]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def read_sweep(path: Path) -> Sweep:
+    """A sweep file, checked.
+
+    Raises
+    ------
+    ValueError
+        The file is no YAML of the right form.
+    """
+    try:
+        return Sweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _values(known: Mapping[str, Parameter], name: str, value: Any) -> list[Any]:
+    """The values of one parameter: a list, or whole numbers as "start:stop[:step]"."""
+    if isinstance(value, str):
+        steps = _STEPS.fullmatch(value)
+        if steps is None:
+            raise UnknownParameter(
+                f"parameter {name} must be a list of values or START:STOP[:STEP], got {value!r}"
+            )
+        start, stop, step = (int(x) if x else 1 for x in steps.groups())
+        if step == 0:
+            raise UnknownParameter(f"parameter {name}: the step of {value!r} must not be 0")
+        value = range(start, stop, step)
+    if not isinstance(value, Sequence) or not len(value):
+        raise UnknownParameter(f"parameter {name} must have at least one value, got {value!r}")
+    checked = [_checked(known[name], one) for one in value]
+    for i, one in enumerate(checked):
+        if one in checked[:i]:
+            raise UnknownParameter(f"parameter {name} has the value {one!r} twice")
+    return checked
+
+
+def _drawn(known: Mapping[str, Parameter], sample: Sample) -> list[dict[str, Any]]:
+    """Points of the ranges, as the types of the defaults."""
+    names = list(sample.ranges)
+    for name in names:
+        if type(known[name].default) not in (int, float):
+            raise UnknownParameter(f"parameter {name} is no number, it has no range")
+    if sample.method == "sobol":
+        engine = qmc.Sobol(len(names), scramble=True, rng=np.random.default_rng(sample.seed))
+        shares = engine.random_base2(max(sample.points - 1, 0).bit_length())[: sample.points]
+    else:
+        shares = np.random.default_rng(sample.seed).random((sample.points, len(names)))
+    columns = []
+    for name, share in zip(names, shares.T, strict=True):
+        values = sample.ranges[name].at(share)
+        whole = isinstance(known[name].default, int)
+        columns.append([round(v) if whole else float(v) for v in values.tolist()])
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def plan(
+    notebook: str | Path,
+    grid: Mapping[str, Any] | None = None,
+    *,
+    zip_: Mapping[str, Any] | None = None,
+    sample: Sample | None = None,
+    fixed: Mapping[str, Any] | None = None,
+) -> Plan:
+    """All points of a sweep, each checked against the chapter's parameters.
+
+    Parameters
+    ----------
+    notebook : str or Path
+        Name of a chapter, or path of its notebook.
+    grid : mapping of str to list or str
+        Values of which all combinations are taken; ``"0:100"`` stands for whole numbers.
+    zip_ : mapping of str to list or str
+        Values that go together, of one length.
+    sample : Sample, optional
+        Of ranges, combined with the rest; or, without ranges, of the combinations.
+    fixed : mapping
+        Values for all points.
+
+    Raises
+    ------
+    UnknownParameter
+        A parameter that the chapter does not have, or a value of the wrong type.
+    ValueError
+        There is nothing to vary, a parameter is named twice, columns that go together differ in
+        length, or there are more than a million points.
+    """
+    path = notebook_path(notebook)
+    known = parameters(path)
+    product, together, constant = dict(grid or {}), dict(zip_ or {}), dict(fixed or {})
+    ranges = dict(sample.ranges) if sample else {}
+    names = [*product, *together, *ranges]
+    _check(known, dict.fromkeys(constant), path.stem) if set(constant) - set(known) else None
+    for name in [*names, *constant]:
+        if name not in known:
+            _check(known, {name: None}, path.stem)
+        if [*names, *constant].count(name) > 1:
+            raise ValueError(f"parameter {name} is varied in two ways")
+    if not names:
+        raise ValueError("grid: a sweep needs at least one parameter that varies")
+    constant = {name: _checked(known[name], value) for name, value in constant.items()}
+    columns = {name: _values(known, name, value) for name, value in product.items()}
+    rows = {name: _values_with_repeats(known, name, value) for name, value in together.items()}
+    if len({len(column) for column in rows.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in rows.items())
+        raise ValueError(f"zip: values that go together must be of one number, got {lengths}")
+    factors: list[list[dict[str, Any]]] = [
+        [{name: value} for value in values] for name, values in columns.items()
+    ]
+    if rows:
+        factors.append(
+            [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+        )
+    if ranges and sample is not None:
+        factors.append(_drawn(known, sample))
+    total = math.prod(map(len, factors))
+    if total > _MOST:
+        raise ValueError(f"grid: {total:,} points are more than a million")
+    picked = range(total)
+    if sample is not None and not ranges:
+        if sample.points > total:
+            raise ValueError(f"sample: {sample.points} points of {total} combinations")
+        chosen = np.random.default_rng(sample.seed).choice(total, sample.points, replace=False)
+        picked = sorted(chosen.tolist())
+    combinations = list(itertools.product(*factors))
+    points = []
+    for index in picked:
+        values = dict(constant)
+        for part in combinations[index]:
+            values |= part
+        points.append(_check(known, values, path.stem))
+    unique = {repr(sorted(point.items())): point for point in points}
+    return Plan(path, tuple(names), tuple(unique.values()))
+
+
+def _values_with_repeats(known: Mapping[str, Parameter], name: str, value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return _values(known, name, value)
+    return [_checked(known[name], one) for one in value]
+
+
+def from_options(
+    notebook: str | Path, options: Sequence[str], sample: int | None = None, seed: int = 0
+) -> Plan:
+    """A plan from texts such as ``fee_bps=0,1,2``, ``seed=0:100`` and ``decay=log:0.1..10``.
+
+    Raises
+    ------
+    UnknownParameter, ValueError
+        As `plan`; a text has no equals sign.
+    """
+    known = parameters(notebook)
+    grid: dict[str, Any] = {}
+    ranges: dict[str, Range] = {}
+    for text in options:
+        name, equals, given = text.partition("=")
+        if not equals or not given:
+            raise ValueError(f"grid: {text!r} is not NAME=VALUE,VALUE,...")
+        if name in grid or name in ranges:
+            raise ValueError(f"parameter {name} is varied in two ways")
+        number = name in known and type(known[name].default) in (int, float)
+        span = _RANGE.fullmatch(given) if number else None
+        if span:
+            low, high = (float(parse(notebook, {name: x})[name]) for x in span.groups()[1:])
+            ranges[name] = Range(low=low, high=high, log=bool(span[1]))
+        elif number and _STEPS.fullmatch(given):
+            grid[name] = given
+        else:
+            grid[name] = [parse(notebook, {name: one})[name] for one in given.split(",")]
+    if ranges and sample is None:
+        raise ValueError(f"sample: the range of {next(iter(ranges))} needs a number of points")
+    drawn = None if sample is None else Sample(points=sample, seed=seed, ranges=ranges)
+    return plan(notebook, grid, sample=drawn)
