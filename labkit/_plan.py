@@ -6,10 +6,9 @@ sample of ranges. Part of `labkit.experiments`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +18,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.stats import qmc
 
+from labkit._chapter import (
+    Parameter,
+    check,
+    notebook_path,
+    parameters,
+    parse,
+    refuse_unknown,
+    typed,
+)
 from labkit.errors import UnknownParameter
-from labkit.experiments import Parameter, _check, _checked, notebook_path, parameters, parse
 
 __all__ = ["Plan", "Range", "Sample", "Sweep", "from_options", "plan", "read_sweep"]
 
@@ -48,11 +55,11 @@ class Range(_Strict):
             raise ValueError(f"low must be positive on a logarithmic scale, got {self.low}")
         return self
 
-    def at(self, share: np.ndarray) -> np.ndarray:
-        """Values at shares from 0 to 1 of the way."""
-        if self.log:
-            return self.low * (self.high / self.low) ** share
-        return self.low + (self.high - self.low) * share
+    def at(self, share: np.ndarray, *, whole: bool = False) -> np.ndarray:
+        """Values at shares from 0 (included) to 1 (not) of the way; whole ones up to `high`."""
+        low, high = self.low, self.high + whole
+        values = low * (high / low) ** share if self.log else low + (high - low) * share
+        return np.floor(values).astype(int) if whole else values
 
 
 class Sample(_Strict):
@@ -87,14 +94,21 @@ class Plan:
         Parameters that differ between points, in the order of the request.
     points : tuple of dict
         Values that differ from the chapter's defaults, each combination once.
+    defaults : dict
+        The chapter's values of the parameters that are varied.
     """
 
     notebook: Path
     varied: tuple[str, ...]
     points: tuple[dict[str, Any], ...]
+    defaults: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def values(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """What a point sets: all that varies, and all that differs from the defaults."""
+        return {**self.defaults, **point}
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -111,7 +125,9 @@ def read_sweep(path: Path) -> Sweep:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _values(known: Mapping[str, Parameter], name: str, value: Any) -> list[Any]:
+def _values(
+    known: Mapping[str, Parameter], name: str, value: Any, *, once: bool = True
+) -> list[Any]:
     """The values of one parameter: a list, or whole numbers as "start:stop[:step]"."""
     if isinstance(value, str):
         steps = _STEPS.fullmatch(value)
@@ -125,10 +141,14 @@ def _values(known: Mapping[str, Parameter], name: str, value: Any) -> list[Any]:
         value = range(start, stop, step)
     if not isinstance(value, Sequence) or not len(value):
         raise UnknownParameter(f"parameter {name} must have at least one value, got {value!r}")
-    checked = [_checked(known[name], one) for one in value]
-    for i, one in enumerate(checked):
-        if one in checked[:i]:
-            raise UnknownParameter(f"parameter {name} has the value {one!r} twice")
+    if len(value) > _MOST:
+        raise UnknownParameter(f"parameter {name} has more than a million values")
+    checked = [typed(known[name], one) for one in value]
+    seen = set()
+    for one in map(repr, checked) if once else ():
+        if one in seen:
+            raise UnknownParameter(f"parameter {name} has the value {one} twice")
+        seen.add(one)
     return checked
 
 
@@ -145,9 +165,8 @@ def _drawn(known: Mapping[str, Parameter], sample: Sample) -> list[dict[str, Any
         shares = np.random.default_rng(sample.seed).random((sample.points, len(names)))
     columns = []
     for name, share in zip(names, shares.T, strict=True):
-        values = sample.ranges[name].at(share)
         whole = isinstance(known[name].default, int)
-        columns.append([round(v) if whole else float(v) for v in values.tolist()])
+        columns.append(sample.ranges[name].at(share, whole=whole).tolist())
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -187,17 +206,15 @@ def plan(
     product, together, constant = dict(grid or {}), dict(zip_ or {}), dict(fixed or {})
     ranges = dict(sample.ranges) if sample else {}
     names = [*product, *together, *ranges]
-    _check(known, dict.fromkeys(constant), path.stem) if set(constant) - set(known) else None
+    refuse_unknown(known, [*names, *constant], path.stem)
     for name in [*names, *constant]:
-        if name not in known:
-            _check(known, {name: None}, path.stem)
         if [*names, *constant].count(name) > 1:
             raise ValueError(f"parameter {name} is varied in two ways")
     if not names:
         raise ValueError("grid: a sweep needs at least one parameter that varies")
-    constant = {name: _checked(known[name], value) for name, value in constant.items()}
+    constant = {name: typed(known[name], value) for name, value in constant.items()}
     columns = {name: _values(known, name, value) for name, value in product.items()}
-    rows = {name: _values_with_repeats(known, name, value) for name, value in together.items()}
+    rows = {name: _values(known, name, value, once=False) for name, value in together.items()}
     if len({len(column) for column in rows.values()}) > 1:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in rows.items())
         raise ValueError(f"zip: values that go together must be of one number, got {lengths}")
@@ -210,30 +227,25 @@ def plan(
         )
     if ranges and sample is not None:
         factors.append(_drawn(known, sample))
-    total = math.prod(map(len, factors))
-    if total > _MOST:
-        raise ValueError(f"grid: {total:,} points are more than a million")
-    picked = range(total)
+    shape = [len(factor) for factor in factors]
+    total = math.prod(shape)
+    picked: Iterable[int] = range(total)
     if sample is not None and not ranges:
         if sample.points > total:
             raise ValueError(f"sample: {sample.points} points of {total} combinations")
         chosen = np.random.default_rng(sample.seed).choice(total, sample.points, replace=False)
-        picked = sorted(chosen.tolist())
-    combinations = list(itertools.product(*factors))
+        picked, total = sorted(chosen.tolist()), sample.points
+    if total > _MOST:
+        raise ValueError(f"grid: {total:,} points are more than a million")
     points = []
     for index in picked:
         values = dict(constant)
-        for part in combinations[index]:
-            values |= part
-        points.append(_check(known, values, path.stem))
+        for part, place in zip(factors, np.unravel_index(index, shape), strict=True):
+            values |= part[place]
+        points.append(check(known, values, path.stem))
     unique = {repr(sorted(point.items())): point for point in points}
-    return Plan(path, tuple(names), tuple(unique.values()))
-
-
-def _values_with_repeats(known: Mapping[str, Parameter], name: str, value: Any) -> list[Any]:
-    if isinstance(value, str):
-        return _values(known, name, value)
-    return [_checked(known[name], one) for one in value]
+    defaults = {name: known[name].default for name in names}
+    return Plan(path, tuple(names), tuple(unique.values()), defaults)
 
 
 def from_options(

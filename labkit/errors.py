@@ -8,6 +8,7 @@ __all__ = [
     "RunFailed",
     "SequenceGap",
     "SolverFailed",
+    "SweepStopped",
     "UnknownParameter",
 ]
 
@@ -42,3 +43,7 @@ class UnknownParameter(LabkitError, ValueError):
 
 class RunFailed(LabkitError):
     """A chapter raised an error while it ran; the executed notebook holds the traceback."""
+
+
+class SweepStopped(LabkitError):
+    """A sweep ended before its last point; what finished is kept, and the same call goes on."""

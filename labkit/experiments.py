@@ -5,57 +5,67 @@ against that cell before any kernel starts, executes the notebook with papermill
 folder `runs/<notebook>/<id>/` with the executed notebook, its recorded results and where they
 come from. The id is a hash of all that the outputs depend on (notebook, parameters, labkit,
 kernels, data registry and committed data, pinned versions), so a run that was done is found
-again and not repeated.
+again and not repeated. `sweep` does the same for many points at once: a point is such a run.
 """
 
 from __future__ import annotations
 
-import ast
-import difflib
-import hashlib
-import io
 import json
 import math
 import os
-import platform
 import shutil
-import subprocess
-import time
-import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from labkit._backend import backend, kernels
+from labkit._chapter import (
+    Parameter,
+    check,
+    fingerprints,
+    notebook_path,
+    parameters,
+    parameters_of,
+    parse,
+    published_sweep_path,
+    read_notebook,
+)
 from labkit._paths import project_root
-from labkit.data import MIME as DATASET_MIME
-from labkit.data import catalogue
-from labkit.errors import RunFailed, UnknownParameter
+from labkit._plan import Plan, Range, Sample, plan, read_sweep
+from labkit._point import PREFIX, execute, job_of
+from labkit._store import Store, is_url
+from labkit._sweep import (
+    TABLE,
+    Prepared,
+    Settings,
+    prepare,
+    refuse_failures,
+    run_id,
+    run_sweep,
+    shown,
+)
+from labkit.errors import DataUnavailable, RunFailed
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-__all__ = ["Parameter", "Run", "notebook_path", "parameters", "parse", "record", "results", "run"]
-
-# The prefix keeps a recorded value out of sight in the front ends; it is the one that myst-nb's
-# glue uses, so that the book's prose can cite every recorded value by name.
-PREFIX = "application/papermill.record/"
-VERSIONS = ("labkit", "numpy", "pandas", "plotly", "statsmodels", "papermill")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a chapter: its name, default value and the comment beside it."""
-
-    name: str
-    default: Any
-    help: str = ""
+__all__ = [
+    "Parameter",
+    "Plan",
+    "Range",
+    "Run",
+    "Sample",
+    "notebook_path",
+    "parameters",
+    "parse",
+    "plan",
+    "published_sweep",
+    "read_sweep",
+    "record",
+    "results",
+    "run",
+    "sweep",
+]
 
 
 @dataclass(frozen=True)
@@ -86,172 +96,6 @@ class Run:
     def notebook(self) -> Path:
         """The executed notebook."""
         return self.path / "notebook.ipynb"
-
-
-def notebook_path(notebook: str | Path) -> Path:
-    """The `.ipynb` of a chapter given by its name, or by a path to the `.ipynb` or its `.py`.
-
-    Raises
-    ------
-    ValueError
-        There is no such chapter; the message lists those there are.
-    """
-    path = Path(notebook)
-    if path.suffix in (".ipynb", ".py") and path.with_suffix(".ipynb").is_file():
-        return path.with_suffix(".ipynb").resolve()
-    folder = project_root() / "notebooks"
-    named = folder / f"{path.stem if path.suffix == '.ipynb' else path.name}.ipynb"
-    if path.parent == Path() and named.is_file():
-        return named
-    chapters = ", ".join(sorted(p.stem for p in folder.glob("*.ipynb")))
-    raise ValueError(f"notebook: no chapter {str(notebook)!r}; there are {chapters}")
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """A notebook's content, in format 4."""
-    import nbformat  # over a second, which a chapter that only records need not wait for
-
-    return nbformat.read(path, as_version=4)
-
-
-def parameters(notebook: str | Path) -> dict[str, Parameter]:
-    """Parameters of a chapter, read from its tagged cell without running it.
-
-    Returns
-    -------
-    dict of str to Parameter
-        In the order of the cell.
-
-    Raises
-    ------
-    ValueError
-        The chapter does not exist, has not exactly one cell tagged `parameters`, or that cell
-        holds something else than assignments of literals.
-    """
-    path = notebook_path(notebook)
-    return _parameters(read_notebook(path), path.stem)
-
-
-def _parameters(content: NotebookNode, name: str) -> dict[str, Parameter]:
-    cells = [c for c in content.cells if "parameters" in c.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise ValueError(f"{name} has {len(cells)} cells tagged 'parameters', it needs exactly one")
-    source = cells[0].source
-    comments = {
-        token.start[0]: token.string.lstrip("# ").strip()
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
-    found = {}
-    for statement in ast.parse(source).body:
-        target = (
-            getattr(statement, "target", None) or (getattr(statement, "targets", None) or [0])[0]
-        )
-        if not isinstance(statement, ast.Assign | ast.AnnAssign) or not isinstance(
-            target, ast.Name
-        ):
-            raise ValueError(f"{name}: the parameters cell may only assign literals to names")
-        try:
-            value = ast.literal_eval(statement.value)
-        except ValueError:
-            raise ValueError(f"{name}: parameter {target.id} is not a plain literal") from None
-        found[target.id] = Parameter(target.id, value, comments.get(statement.end_lineno or 0, ""))
-    return found
-
-
-def _checked(parameter: Parameter, value: Any) -> Any:
-    """`value` as the type of the default; an integer is taken for a float, nothing else is bent."""
-    default = parameter.default
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
-        value = type(default)(value)
-    if default is not None and type(value) is not type(default):
-        raise UnknownParameter(
-            f"parameter {parameter.name} must be {type(default).__name__} like its default "
-            f"{default!r}, got {type(value).__name__} {value!r}"
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UnknownParameter(f"parameter {parameter.name} must be finite, got {value!r}")
-    return value
-
-
-def _check(known: dict[str, Parameter], asked: Mapping[str, Any], chapter: str) -> dict[str, Any]:
-    for name in asked:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise UnknownParameter(
-                f"{chapter} has no parameter {name!r}{hint}; it has {', '.join(known)}"
-            )
-    checked = {name: _checked(known[name], value) for name, value in asked.items()}
-    return {name: value for name, value in checked.items() if value != known[name].default}
-
-
-def parse(notebook: str | Path, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Parameter values from text, as a command line gives them, by the types of the defaults.
-
-    Raises
-    ------
-    UnknownParameter
-        No such parameter, or the text does not read as its type.
-
-    Examples
-    --------
-    >>> parse("triangular_arbitrage", {"seed": "11"})
-    {'seed': 11}
-    """
-    known = parameters(notebook)
-    _check(
-        known,
-        {name: known[name].default for name in texts if name in known}
-        | {name: None for name in texts if name not in known},
-        notebook_path(notebook).stem,
-    )
-    values: dict[str, Any] = {}
-    for name, text in texts.items():
-        if isinstance(known[name].default, str):
-            values[name] = text
-            continue
-        try:
-            values[name] = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-        except (ValueError, SyntaxError):
-            values[name] = text  # the type check that follows names the parameter and the type
-    return {name: _checked(known[name], value) for name, value in values.items()}
-
-
-def _digest(parts: Iterable[tuple[str, bytes]]) -> str:
-    total = hashlib.sha256()
-    for name, content in parts:
-        total.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
-    return total.hexdigest()
-
-
-def _folder_digest(folder: Path, pattern: str) -> str:
-    files = sorted(p for p in folder.rglob(pattern) if p.is_file() and "__pycache__" not in p.parts)
-    return _digest((str(p.relative_to(folder)), p.read_bytes()) for p in files)
-
-
-def fingerprints(notebook: Path) -> dict[str, str]:
-    """Hashes of all that the outputs of a chapter depend on, but for its parameters."""
-    root, package = project_root(), Path(__file__).parent
-    cells = read_notebook(notebook).cells
-    code = [[c.cell_type, c.source, sorted(c.metadata.get("tags", []))] for c in cells]
-    library = getattr(kernels, "__file__", "") if backend() == "rust" else ""
-    pins = root / "constraints.txt"
-    places = catalogue()["place"]
-    return {
-        "notebook": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
-        "labkit": _folder_digest(package, "*.py"),
-        "kernels": hashlib.sha256(Path(library).read_bytes()).hexdigest()
-        if library
-        else "reference",
-        "data": _folder_digest(root / "data", "*"),
-        "at hand": ", ".join(sorted(places.index[places != ""])),
-        "pins": hashlib.sha256(pins.read_bytes()).hexdigest() if pins.is_file() else "none",
-        "python": platform.python_version(),
-    }
 
 
 def record(**values: Any) -> None:
@@ -288,47 +132,9 @@ def record(**values: Any) -> None:
         )
 
 
-def _outputs(content: NotebookNode) -> Iterable[NotebookNode]:
-    for cell in content.cells:
-        yield from cell.get("outputs", [])
-
-
-def _recorded(content: NotebookNode) -> dict[str, Any]:
-    key = f"{PREFIX}application/json"
-    return {
-        output.metadata.scrapbook.name: json.loads(output.data[key])
-        for output in _outputs(content)
-        if key in output.get("data", {})
-    }
-
-
-def _datasets(content: NotebookNode) -> dict[str, list[str]]:
-    marks = [o.data[DATASET_MIME] for o in _outputs(content) if DATASET_MIME in o.get("data", {})]
-    return {mark["name"]: list(mark["sha256"]) for mark in marks}
-
-
-def _commit(root: Path) -> str:
-    """The commit of the clone, with "+" when files differ from it; "unknown" outside git."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    if shutil.which("git") is None or not (head := git("rev-parse", "HEAD")):
-        return "unknown"
-    return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} cannot be read ({error}); remove its folder") from error
-
-
-def _read(folder: Path, asked: dict[str, Any], *, reused: bool) -> Run:
-    provenance, recorded = _json(folder / "provenance.json"), _json(folder / "results.json")
-    return Run(folder, asked, recorded, provenance, reused)
+def _read(store: Store, run: str, asked: dict[str, Any], *, reused: bool) -> Run:
+    recorded, provenance = (store.read_json(run, f"{x}.json") for x in ("results", "provenance"))
+    return Run(Path(store.place(run)), asked, recorded, provenance, reused)
 
 
 def run(
@@ -370,105 +176,229 @@ def run(
     """
     path = notebook_path(notebook)
     content = read_notebook(path)
-    asked = _check(_parameters(content, path.stem), {**(parameters or {}), **more}, path.stem)
+    asked = check(parameters_of(content, path.stem), {**(parameters or {}), **more}, path.stem)
     prints = fingerprints(path)
-    key = json.dumps([prints, sorted(asked.items())], default=list).encode()
-    folder = Path(out).resolve() / path.stem / hashlib.sha256(key).hexdigest()[:12]
-    if not force and (folder / "provenance.json").is_file():
-        done = _read(folder, asked, reused=True)
+    store = Store(out, path.stem)
+    if store.local is None:
+        raise ValueError(f"out: a single run is kept in a folder, not at {out}; a sweep can be")
+    name = run_id(prints, asked)
+    if not force and name in store.runs():
+        done = _read(store, name, asked, reused=True)
         if done.provenance["status"] == "finished":
             return done
+    _absolute_places()
+    working = store.local / f".{name}-{os.getpid()}"
+    working.mkdir(parents=True)
+    try:
+        outcome = execute(job_of(path, content, prints), asked, working, progress=progress)
+        store.publish(working, name)
+    except BaseException:
+        shutil.rmtree(working, ignore_errors=True)
+        raise
+    done = _read(store, name, asked, reused=False)
+    if outcome.error:
+        raise RunFailed(f"{path.stem} failed with {outcome.error}; see {done.notebook}")
+    return done
 
-    if folder.parents[1].exists() and not folder.parents[1].is_dir():
-        raise ValueError(f"out: {out} is a file, not a folder")
+
+def _absolute_places() -> None:
+    """Kernels start in another folder than the one that relative places were given in."""
     for name in ("LABKIT_DATA_MIRROR", "LABKIT_DATA_CACHE", "LABKIT_ROOT"):
-        if os.environ.get(name):  # the kernel starts in another folder
+        if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
 
-    import papermill  # half a second, needed only when something runs
 
-    working = folder.with_name(f".{folder.name}-{os.getpid()}")
-    working.mkdir(parents=True)
-    started, clock = datetime.now(UTC), time.perf_counter()
-    error = None
-    try:
-        papermill.execute_notebook(
-            str(path),
-            str(working / "notebook.ipynb"),
-            parameters=asked,
-            kernel_name="python3",
-            language="python",
-            cwd=str(path.parent),
-            progress_bar=progress,
-        )
-    except papermill.PapermillExecutionError as failure:
-        error = f"{failure.ename}: {failure.evalue}"
-    except BaseException:
-        shutil.rmtree(working)
-        raise
-    executed = read_notebook(working / "notebook.ipynb")
-    provenance = {
-        "notebook": path.stem,
-        "status": "failed" if error else "finished",
-        "error": error,
-        "parameters": asked,
-        "seed": asked.get("seed", _default(content, path.stem, "seed")),
-        "backend": backend(),
-        "datasets": _datasets(executed),
-        "commit": _commit(project_root()),
-        "fingerprints": prints,
-        "versions": {name: metadata.version(name) for name in VERSIONS},
-        "started": started.isoformat(timespec="seconds"),
-        "wall_seconds": round(time.perf_counter() - clock, 3),
-    }
-    for name, values in (("results", _recorded(executed)), ("provenance", provenance)):
-        (working / f"{name}.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    working.rename(folder)
-    if error:
-        raise RunFailed(f"{path.stem} failed with {error}; see {folder / 'notebook.ipynb'}")
-    return _read(folder, asked, reused=False)
+def sweep(
+    notebook: str | Path | Plan,
+    grid: Mapping[str, Any] | None = None,
+    *,
+    zip: Mapping[str, Any] | None = None,
+    sample: Sample | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    out: str | Path = "runs",
+    name: str | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    engine: str = "auto",
+    scheduler: str | None = None,
+    seconds: float | None = None,
+    memory_mb: float | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Run a chapter at many points, and only those that have not been run.
 
-
-def _default(content: NotebookNode, name: str, parameter: str) -> Any:
-    known = _parameters(content, name)
-    return known[parameter].default if parameter in known else None
-
-
-def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
-    """Table of the runs of a chapter, newest last.
+    Every point is checked before the first runs. A point is a run like that of `run`, without the
+    cells tagged `sweep`, which draw published sweeps. However a sweep ends, what finished is kept
+    and the same call goes on.
 
     Parameters
     ----------
-    path : str or Path
-        A chapter's name, or a folder that holds its runs.
+    notebook : str, Path or Plan
+        A chapter, a file of notebooks/sweeps (its path, or its name), or a plan.
+    grid, zip, sample, fixed
+        As in `plan`; none of them with a file or a plan.
     out : str or Path
-        Where to look for a chapter given by name.
+        Folder of the runs, or a URL that fsspec knows (`s3://bucket/runs`).
+    name : str, optional
+        Of the sweep; by default the file's, or a hash of its points.
+    jobs : int, optional
+        Points at a time; by default one for each `threads` processors.
+    threads : int
+        Of BLAS, OpenMP and the Rust kernels, and processors that a point may use.
+    engine : {"auto", "warm", "papermill"}
+        Kernels forked from a process that has imported everything, or started anew; "auto" forks
+        where the system can (Linux).
+    scheduler : str, optional
+        Address of a Dask scheduler (`tcp://host:8786`), or "local".
+    seconds, memory_mb : float, optional
+        Limits of a point: its wall time, and its memory with what the libraries take (Linux).
+    progress : bool
+        Show a bar on standard error.
 
     Returns
     -------
     DataFrame
-        Indexed by run id: `status`, `started`, `wall_seconds`, `backend`, then each parameter
-        that was set (as `parameters.NAME`), each recorded result under its name, and, where a run
-        failed, `error`.
+        As `results` reads it: one row for each point, in the order of the plan.
+
+    Raises
+    ------
+    UnknownParameter, ValueError
+        The plan is wrong; nothing was run.
+    RunFailed
+        Points failed. All others have run, and the message names the notebooks with tracebacks.
+    SweepStopped
+        The disk is full, or another process runs the same sweep.
+    """
+    prepared = prepared_sweep(
+        notebook, grid, zip=zip, sample=sample, fixed=fixed, out=out, name=name
+    )
+    settings = Settings(jobs, threads, engine, scheduler, seconds, memory_mb)
+    _absolute_places()
+    with shown(progress) as told:
+        table, report = run_sweep(prepared, settings, told)
+    refuse_failures(prepared, report)
+    return table
+
+
+def prepared_sweep(
+    notebook: str | Path | Plan,
+    grid: Mapping[str, Any] | None = None,
+    *,
+    out: str | Path = "runs",
+    name: str | None = None,
+    **more: Any,
+) -> Prepared:
+    """What `sweep` would run, checked: its points, and which of them are done."""
+    asked = {key: value for key, value in {"grid": grid, **more}.items() if value}
+    file = None if isinstance(notebook, Plan) else _sweep_file(notebook)
+    if (file is not None or isinstance(notebook, Plan)) and asked:
+        raise ValueError(f"{next(iter(asked))}: the points are given already, by a file or a plan")
+    if isinstance(notebook, Plan):
+        return prepare(notebook, out, name)
+    if file is None:
+        given = plan(notebook, grid, **{("zip_" if k == "zip" else k): v for k, v in more.items()})
+        return prepare(given, out, name)
+    stated = read_sweep(file)
+    given = plan(
+        stated.chapter, stated.grid, zip_=stated.zip, sample=stated.sample, fixed=stated.fixed
+    )
+    return prepare(given, out, name or file.stem, stated.title)
+
+
+def _sweep_file(notebook: str | Path) -> Path | None:
+    """The file that states a sweep, by its path or by its name in notebooks/sweeps."""
+    path = Path(notebook)
+    if path.suffix in (".yml", ".yaml"):
+        if not path.is_file():
+            raise ValueError(f"notebook: no file {path}")
+        return path
+    named = project_root() / "notebooks" / "sweeps" / f"{path.name}.yml"
+    return named if path.parent == Path() and named.is_file() else None
+
+
+def published_sweep(name: str) -> pd.DataFrame:
+    """Table of a sweep that the book publishes, as `make sweeps` left it in book/sweeps.
+
+    Parameters
+    ----------
+    name : str
+        Of its file in notebooks/sweeps.
+
+    Returns
+    -------
+    DataFrame
+        One row for each point: parameters as `parameters.NAME`, recorded results by name.
+        Its `attrs` say which chapter, plan, commit and backend it is from.
+
+    Raises
+    ------
+    DataUnavailable
+        There is no such table; the message says how to make it.
+    """
+    path = published_sweep_path(name)
+    if not path.is_file():
+        raise DataUnavailable(f"no table of the sweep {name!r} in {path.parent}; make sweeps")
+    return pd.read_parquet(path)
+
+
+def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
+    """Table of a sweep, or of all runs of a chapter, newest last.
+
+    Parameters
+    ----------
+    path : str or Path
+        Name of a sweep or of a chapter, a folder that holds the runs of a chapter or the table of
+        a sweep, or the file or URL of such a table.
+    out : str or Path
+        Where to look for what is given by name; a folder, or a URL that fsspec knows.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by run id. Of a sweep: every parameter that varies (as `parameters.NAME`), each
+        recorded result under its name, `status` and `error`, in the order of the plan; a point
+        that has not ended has no row. Of a chapter: `status`, `started`, `wall_seconds` and
+        `backend` come first, and parameters are those that were set.
 
     Raises
     ------
     ValueError
         There are no runs there, or a file of a run cannot be read.
     """
-    named = Path(out) / Path(path).stem
-    folder = named if named.is_dir() else Path(path)
+    text = str(path)
+    if text.endswith(".parquet"):
+        return _table(text)
+    if not is_url(text) and (Path(text) / TABLE).is_file():
+        return _table(str(Path(text) / TABLE))
+    if is_url(text) or (Path(text).is_dir() and not Store(out, Path(text).stem).runs()):
+        parent, _, chapter = text.rstrip("/").rpartition("/")
+        store = Store(parent or ".", chapter)
+    else:
+        store = Store(out, Path(text).stem)
     rows = {}
-    for file in sorted(folder.glob("[!.]*/provenance.json")):
-        provenance, recorded = _json(file), _json(file.with_name("results.json"))
-        rows[file.parent.name] = {
+    for run in store.runs():
+        provenance, recorded = (
+            store.read_json(run, f"{x}.json") for x in ("provenance", "results")
+        )
+        rows[run] = {
             **{key: provenance[key] for key in ("status", "started", "wall_seconds", "backend")},
             **{f"parameters.{k}": v for k, v in provenance["parameters"].items()},
             **recorded,
             **({"error": provenance["error"]} if provenance["error"] else {}),
         }
-    if not rows:
-        raise ValueError(f"path: no runs in {named}, nor in {path} as a folder")
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run").sort_values("started")
+    if rows:
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+        return table.sort_values("started")
+    tables = Store(out, "").tables(text)
+    if len(tables) > 1:
+        raise ValueError(f"path: more than one sweep {text!r}: {', '.join(tables)}")
+    if not tables:
+        raise ValueError(f"path: no runs in {store.place()}, and no sweep {text!r} in {out}")
+    return _table(tables[0])
+
+
+def _table(place: str) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(place)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"path: {place} is no table of a sweep: {error}") from error

@@ -1,0 +1,651 @@
+"""A sweep: the points of a plan, run by workers here or by Dask, kept as they end.
+
+What is kept is the runs themselves; the table is made from them and can be made again. So nothing
+that finished is lost, however the sweep ends, and the same call goes on with what is missing.
+Part of `labkit.experiments`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import tempfile
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from labkit import _warm
+from labkit._chapter import fingerprints, read_notebook, without_sweeps
+from labkit._plan import Plan
+from labkit._point import FULL_DISK, Job, Outcome, dask_point, job_of, serve
+from labkit._store import Store
+from labkit.errors import RunFailed, SweepStopped
+
+__all__ = [
+    "Prepared",
+    "Report",
+    "Settings",
+    "prepare",
+    "refuse_failures",
+    "run_id",
+    "run_sweep",
+    "shown",
+]
+
+SWEEPS = "sweeps"  # the folder of a chapter's tables, beside its runs
+TABLE = "results.parquet"
+TRIES = 3  # of a point whose worker or kernel is killed
+SHOWN = 10  # failures that a message names
+_WORKER = ("papermill", "papermill.execute", "nbclient", "labkit._point", "labkit._engine")
+
+Points = Iterable[tuple[str, dict[str, Any]]]
+Ended = tuple[str, Outcome, Path | None]  # a run's id, what came of it, its folder if still here
+
+
+def run_id(prints: Mapping[str, str], asked: Mapping[str, Any]) -> str:
+    """Name of a run: a hash of all that its outputs depend on."""
+    key = json.dumps([prints, sorted(asked.items())], default=list).encode()
+    return hashlib.sha256(key).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a sweep is run; nothing of it changes what comes out.
+
+    Attributes
+    ----------
+    jobs : int, optional
+        Points at a time; by default one for each `threads` processors.
+    threads : int
+        Of BLAS, OpenMP and the Rust kernels in a point, which may use as many processors.
+    engine : {"auto", "warm", "papermill"}
+        Kernels that are forked, or started anew; "auto" forks where the system can.
+    scheduler : str, optional
+        Address of a Dask scheduler, or "local" for Dask's workers on this machine.
+    seconds, memory_mb : float, optional
+        Limits of a point.
+    """
+
+    jobs: int | None = None
+    threads: int = 1
+    engine: str = "auto"
+    scheduler: str | None = None
+    seconds: float | None = None
+    memory_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        if self.engine not in ("auto", "warm", "papermill"):
+            raise ValueError(f"engine must be auto, warm or papermill, got {self.engine!r}")
+        if self.engine == "warm" and not _warm.available() and self.scheduler is None:
+            raise ValueError("engine: kernels can be forked on Linux only; use papermill")
+        for name in ("seconds", "memory_mb"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if self.memory_mb is not None and not _warm.available() and self.scheduler is None:
+            raise ValueError("memory_mb: limits of memory need Linux")
+
+    @property
+    def workers(self) -> int:
+        """Points at a time on this machine."""
+        return self.jobs or max(1, len(_processors()) // self.threads)
+
+
+def _processors() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+@dataclass
+class Report:
+    """Where a sweep stands."""
+
+    points: int
+    reused: int = 0
+    finished: int = 0
+    failed: dict[str, str] = field(default_factory=dict)  # run: error
+
+    @property
+    def ended(self) -> int:
+        """Points that need nothing more in this call."""
+        return self.reused + self.finished + len(self.failed)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan with the identity of each of its points, and those that are done."""
+
+    plan: Plan
+    job: Job
+    store: Store
+    name: str
+    title: str
+    runs: dict[str, dict[str, Any]]
+    rows: dict[str, dict[str, Any]]
+
+    @property
+    def table(self) -> str:
+        """Where the table is."""
+        return self.store.place(SWEEPS, self.name, TABLE)
+
+    @property
+    def missing(self) -> list[tuple[str, dict[str, Any]]]:
+        """Points that are to run, in the order of the plan."""
+        return [(run, point) for run, point in self.runs.items() if run not in self.rows]
+
+    def estimate(self, workers: int) -> float | None:
+        """Seconds for the missing points, by earlier runs of the chapter; None without any."""
+        seen = sorted(self.store.runs())[:50]
+        seconds = []
+        for run in seen:
+            with contextlib.suppress(ValueError):
+                provenance = self.store.read_json(run, "provenance.json")
+                if provenance["status"] == "finished":
+                    seconds.append(provenance["wall_seconds"])
+        if not seconds or not self.missing:
+            return None if self.missing else 0.0
+        return statistics.median(seconds) * -(-len(self.missing) // workers)
+
+
+def prepare(plan: Plan, out: str | Path, name: str | None = None, title: str = "") -> Prepared:
+    """Everything that can be wrong with a sweep is found here, before anything runs."""
+    content = without_sweeps(read_notebook(plan.notebook))
+    prints = fingerprints(plan.notebook, content)
+    store = Store(out, plan.notebook.stem)
+    words = json.dumps([plan.varied, plan.points], default=list, sort_keys=True).encode()
+    name = name or f"sweep-{hashlib.sha256(words).hexdigest()[:8]}"
+    prepared = Prepared(
+        plan,
+        job_of(plan.notebook, content, prints, token=uuid.uuid4().hex),
+        store,
+        name,
+        title,
+        {run_id(prints, point): point for point in plan.points},
+        {},
+    )
+    return replace(prepared, rows=_done(prepared))
+
+
+# ---------------------------------------------------------------- the table
+
+
+def _row(prepared: Prepared, run: str, outcome: Outcome) -> dict[str, Any]:
+    values = prepared.plan.values(prepared.runs[run])
+    return {
+        "run": run,
+        **{f"parameters.{name}": _cell(value) for name, value in values.items()},
+        **outcome.results,
+        "status": outcome.status,
+        "error": outcome.error,
+    }
+
+
+def _cell(value: Any) -> Any:
+    """A parameter as a table can hold it: a list becomes its JSON."""
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
+
+
+def _done(prepared: Prepared) -> dict[str, dict[str, Any]]:
+    """Rows of the points that have finished before, from the table or from the runs themselves."""
+    rows: dict[str, dict[str, Any]] = {}
+    here = prepared.store.runs() & set(prepared.runs)
+    known = {}
+    content = prepared.store.read(SWEEPS, prepared.name, TABLE)
+    if content is not None:
+        with contextlib.suppress(ValueError):  # a damaged table is made anew
+            table = pd.read_parquet(io.BytesIO(content)).reset_index()
+            known = {row["run"]: row for row in _records(table)}
+    for run in prepared.runs:
+        if run not in here:
+            continue
+        if known.get(run, {}).get("status") == "finished":
+            rows[run] = known[run]
+            continue
+        provenance = prepared.store.read_json(run, "provenance.json")
+        if provenance["status"] == "finished":
+            results = prepared.store.read_json(run, "results.json")
+            rows[run] = _row(prepared, run, Outcome("finished", None, results))
+    return rows
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as Python values, None where there is no value."""
+    plain = table.astype(object).where(table.notna(), None)
+    return plain.to_dict(orient="records")
+
+
+def as_table(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
+    """The table: one row for each point that has ended, in the order of the plan."""
+    ordered = [rows[run] for run in prepared.runs if run in rows]
+    columns: dict[str, None] = {}
+    for row in ordered:
+        columns |= dict.fromkeys(row)
+    last = ["status", "error"]
+    names = [name for name in columns if name not in last] or ["run"]
+    table = pd.DataFrame(ordered, columns=[*names, *last])
+    for name in table:
+        table[name] = _column(table[name])
+    table = table.set_index("run")
+    table.attrs = {
+        "chapter": prepared.plan.notebook.stem,
+        "sweep": prepared.name,
+        "title": prepared.title,
+        "points": len(prepared.runs),
+        "varied": list(prepared.plan.varied),
+        "fingerprints": prepared.job.fingerprints,
+        "backend": prepared.job.constants["backend"],
+        "commit": prepared.job.constants["commit"],
+    }
+    return table
+
+
+def _column(values: pd.Series) -> pd.Series:
+    """One type for a column, whatever single points recorded; none is None or NaN."""
+    kinds = {type(value) for value in values if value is not None and value == value}
+    missing = values.isna().any()
+    if kinds <= {int} and kinds and not missing:
+        return values.astype("int64")
+    if kinds <= {int, float} and kinds:
+        return values.astype("float64")
+    if kinds == {bool} and not missing:
+        return values.astype(bool)
+    if kinds <= {str}:
+        return values.astype(object).where(values.notna(), None).astype("string")
+    if kinds == {bool}:
+        return values.astype("boolean")
+    mixed = [
+        None if v is None or v != v else v if isinstance(v, str) else json.dumps(v) for v in values
+    ]
+    return pd.Series(mixed, index=values.index, dtype="string")
+
+
+def _write(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
+    table = as_table(prepared, rows)
+    content = io.BytesIO()
+    table.to_parquet(content)
+    prepared.store.write(content.getvalue(), SWEEPS, prepared.name, TABLE)
+    return table
+
+
+# ---------------------------------------------------------------- workers on this machine
+
+
+@dataclass
+class _Worker:
+    connection: Connection
+    run: str | None = None
+    working: Path | None = None
+
+
+class _Local:
+    """Workers on this machine, forked or started anew, each with one point at a time."""
+
+    def __init__(self, prepared: Prepared, settings: Settings):
+        self.job, self.settings = prepared.job, settings
+        folder = prepared.store.local
+        self._beside = folder if folder is not None else Path(tempfile.mkdtemp(prefix="labkit-"))
+        self._temporary = folder is None
+        self._zygote: _warm.Zygote | None = None
+        self._processes: list[Any] = []
+        self._workers: list[_Worker] = []
+
+    def _start(self, place: int) -> _Worker:
+        processors = _processors()
+        first = os.getpid() + place * self.settings.threads
+        wanted = range(first, first + self.settings.threads)
+        cpus = sorted({processors[i % len(processors)] for i in wanted})
+        if _warm.available():
+            if self._zygote is None or not self._zygote.alive:
+                if self._zygote is not None:
+                    self._zygote.close()
+                from labkit._engine import modules_of
+                from labkit._point import parsed
+
+                modules = modules_of(parsed(self.job)) if self.job.engine != "papermill" else []
+                self._zygote = _warm.Zygote(
+                    [*_warm.STACK, *_WORKER, *modules], self.settings.threads
+                )
+            forked, _ = _warm.fork_worker(self._zygote.address, "labkit._point:serve")
+            connection = Connection(forked.detach())
+        else:
+            import multiprocessing
+
+            context = multiprocessing.get_context("spawn")
+            connection, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+        connection.send((self.job, cpus if hasattr(os, "sched_setaffinity") else None))
+        return _Worker(connection)
+
+    def run(self, points: Points) -> Iterator[Ended]:
+        """Points as they end; one that dies with its worker or kernel is tried again."""
+        waiting = deque(points)
+        asked, tries = dict(waiting), dict.fromkeys(dict(waiting), 0)
+        count = min(self.settings.workers, len(waiting))
+        self._workers = [self._start(place) for place in range(count)]
+        host = socket.gethostname()
+
+        def give(worker: _Worker) -> None:
+            if not waiting:
+                return
+            run, parameters = waiting.popleft()
+            tries[run] += 1
+            worker.run, worker.working = run, self._beside / f".{run}-{host}-{os.getpid()}"
+            shutil.rmtree(worker.working, ignore_errors=True)
+            worker.working.mkdir(parents=True)
+            worker.connection.send((parameters, str(worker.working)))
+
+        for worker in self._workers:
+            give(worker)
+        while busy := [w for w in self._workers if w.run is not None]:
+            for connection in wait([w.connection for w in busy]):
+                worker = next(w for w in busy if w.connection is connection)
+                run, working = worker.run, worker.working
+                assert run is not None
+                assert working is not None
+                worker.run = worker.working = None
+                try:
+                    outcome = worker.connection.recv()
+                except (EOFError, OSError):
+                    worker.connection.close()
+                    outcome = Outcome("failed", "its worker was killed", died=True)
+                    self._workers[self._workers.index(worker)] = worker = self._start(
+                        self._workers.index(worker)
+                    )
+                if outcome.died and tries[run] < TRIES:
+                    shutil.rmtree(working, ignore_errors=True)
+                    waiting.append((run, asked[run]))
+                else:
+                    yield run, outcome, working
+                for idle in self._workers:
+                    if idle.run is None:
+                        with contextlib.suppress(BrokenPipeError):  # read as its end next time
+                            give(idle)
+
+    def close(self) -> None:
+        """End all of it; what was running leaves nothing."""
+        if self._zygote is not None:
+            self._zygote.close()
+        for process in self._processes:
+            process.kill()
+        for worker in self._workers:
+            worker.connection.close()
+            if worker.working is not None:
+                shutil.rmtree(worker.working, ignore_errors=True)
+        if self._temporary:
+            shutil.rmtree(self._beside, ignore_errors=True)
+
+
+# ---------------------------------------------------------------- Dask
+
+
+class _Dask:
+    """Workers of a Dask cluster, which publish what they run themselves."""
+
+    def __init__(self, prepared: Prepared, settings: Settings):
+        try:
+            import distributed
+        except ImportError as error:
+            raise ValueError(
+                "scheduler: Dask is not installed; pip install 'labkit[dask]'"
+            ) from error
+        if prepared.store.shared_memory_only:
+            raise ValueError(f"out: Dask's workers do not share {prepared.store.out}")
+        self._cluster: Any = None
+        address = settings.scheduler
+        if address == "local":
+            self._cluster = distributed.LocalCluster(
+                n_workers=settings.workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+            )
+            address = self._cluster.scheduler_address
+        try:
+            self._client = distributed.Client(address, timeout=20, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ValueError(f"scheduler: {address} does not answer: {error}") from error
+        self.job, self._out = prepared.job, prepared.store.out
+
+    def run(self, points: Points) -> Iterator[Ended]:
+        """Points as they end; Dask itself moves a point whose worker dies."""
+        from distributed import as_completed
+
+        asked = dict(points)
+        tries = dict.fromkeys(asked, 0)
+        shared = self._client.scatter(self.job, broadcast=True, hash=False)
+
+        def submit(run: str) -> Any:
+            tries[run] += 1
+            key = f"{run}-{self.job.token}-{tries[run]}"
+            return self._client.submit(
+                dask_point, shared, asked[run], self._out, run, key=key, pure=False
+            )
+
+        futures = {submit(run): run for run in asked}
+        ended = as_completed(list(futures))
+        for future in ended:
+            run = futures.pop(future)
+            try:
+                outcome, _ = future.result()
+            except Exception as error:  # KilledWorker, or what cannot be sent
+                outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+            if outcome.died and tries[run] < TRIES:
+                again = submit(run)
+                futures[again] = run
+                ended.add(again)
+            else:
+                yield run, outcome, None
+
+    def close(self) -> None:
+        """Give the cluster back; one of our own is ended."""
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+# ---------------------------------------------------------------- the sweep
+
+
+@contextlib.contextmanager
+def _alone(prepared: Prepared) -> Iterator[None]:
+    """No second driver of the same sweep in the same folder, and nothing left of a killed one."""
+    folder = prepared.store.local
+    if folder is None:
+        yield
+        return
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    place = folder / SWEEPS / prepared.name
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SweepStopped(
+                f"the sweep {prepared.name} is being run by another process"
+            ) from None
+        host = socket.gethostname()
+        for left in folder.glob(f".*-{host}-*"):
+            with contextlib.suppress(ValueError):
+                if not _alive(int(left.name.rsplit("-", 1)[1])):
+                    shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """A cluster ends jobs with SIGTERM: leave as after Ctrl-C, with everything kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: Any) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_sweep(
+    prepared: Prepared,
+    settings: Settings,
+    told: Callable[[Report, str | None], None] = lambda *_: None,
+) -> tuple[pd.DataFrame, Report]:
+    """Run what is missing and keep the table; `told` hears after each point.
+
+    Raises
+    ------
+    SweepStopped
+        No room to write, or another process runs the same sweep. What finished is kept.
+    KeyboardInterrupt
+        As it comes; what finished is kept.
+    """
+    rows = dict(prepared.rows)
+    report = Report(len(prepared.runs), reused=len(rows))
+    store = prepared.store
+    job = replace(
+        prepared.job,
+        engine=settings.engine,
+        seconds=settings.seconds,
+        memory_mb=settings.memory_mb,
+        threads=settings.threads,
+    )
+    prepared = replace(prepared, job=job)
+    with _alone(prepared), _told_to_end():
+        table, written = _write(prepared, rows), time.monotonic()
+        if not prepared.missing:
+            return table, report
+        told(report, None)
+        pool = (_Dask if settings.scheduler else _Local)(prepared, settings)
+        ended = pool.run(prepared.missing)
+        try:
+            for run, outcome, working in ended:
+                if outcome.full:
+                    raise OSError(FULL_DISK[0], outcome.error)
+                if working is not None and (working / "provenance.json").is_file():
+                    store.publish(working, run)
+                elif working is not None:
+                    shutil.rmtree(working, ignore_errors=True)
+                rows[run] = _row(prepared, run, outcome)
+                if outcome.status == "finished":
+                    report.finished += 1
+                else:
+                    report.failed[run] = outcome.error or "failed"
+                told(report, run)
+                # Writing takes longer the more rows there are: a twentieth of the time at most.
+                now = time.monotonic()
+                if now > written:
+                    _write(prepared, rows)
+                    written = time.monotonic() + max(0.5, 20 * (time.monotonic() - now))
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            raise SweepStopped(
+                f"stopped after {report.ended} of {report.points} points: no room to write in "
+                f"{store.out}. All that finished is kept; make room and repeat the command"
+            ) from error
+        finally:
+            ended.close()  # type: ignore[attr-defined]
+            pool.close()
+            with contextlib.suppress(OSError):
+                table = _write(prepared, rows)
+    return table, report
+
+
+@contextlib.contextmanager
+def shown(wanted: bool) -> Iterator[Callable[[Report, str | None], None]]:
+    """A bar on standard error with rate, time left and failures; nothing if it is not wanted."""
+    if not wanted:
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failures]}", style="red"),
+        console=Console(stderr=True),
+    )
+    begun, first = time.monotonic(), 0
+    with bar:
+        task = bar.add_task("points", total=None, rate="", failures="")
+
+        def told(report: Report, run: str | None) -> None:
+            nonlocal first
+            first = report.ended if run is None else first
+            done = report.ended - first
+            pace = done / (time.monotonic() - begun)
+            bar.update(
+                task,
+                total=report.points,
+                completed=report.ended,
+                rate=f"{60 * pace:.3g}/min" if done else "",
+                failures=f"{len(report.failed)} failed" if report.failed else "",
+            )
+
+        yield told
+
+
+def refuse_failures(prepared: Prepared, report: Report) -> None:
+    """Raise `RunFailed` if a point failed, with the notebooks that show why."""
+    if not report.failed:
+        return
+    lines = []
+    for run, error in list(report.failed.items())[:SHOWN]:
+        values = ", ".join(f"{k}={v}" for k, v in prepared.runs[run].items()) or "defaults"
+        shown = prepared.store.read(run, "provenance.json") is not None
+        place = prepared.store.place(run, "notebook.ipynb") if shown else "no notebook"
+        lines.append(f"  {values}: {error}\n    {place}")
+    if len(report.failed) > SHOWN:
+        lines.append(f"  and {len(report.failed) - SHOWN} more, in {prepared.table}")
+    raise RunFailed(f"{len(report.failed)} of {report.points} points failed\n" + "\n".join(lines))
