@@ -249,9 +249,17 @@ def plan(
 
 
 def from_options(
-    notebook: str | Path, options: Sequence[str], sample: int | None = None, seed: int = 0
+    notebook: str | Path,
+    options: Sequence[str],
+    sample: Sample | None = None,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Plan:
     """A plan from texts such as ``fee_bps=0,1,2``, ``seed=0:100`` and ``decay=log:0.1..10``.
+
+    Parameters
+    ----------
+    sample : Sample, optional
+        Number of points, method and seed; its ranges are those of the texts.
 
     Raises
     ------
@@ -278,5 +286,5 @@ def from_options(
             grid[name] = [parse(notebook, {name: one})[name] for one in given.split(",")]
     if ranges and sample is None:
         raise ValueError(f"sample: the range of {next(iter(ranges))} needs a number of points")
-    drawn = None if sample is None else Sample(points=sample, seed=seed, ranges=ranges)
-    return plan(notebook, grid, sample=drawn)
+    drawn = None if sample is None else sample.model_copy(update={"ranges": ranges})
+    return plan(notebook, grid, sample=drawn, fixed=fixed)

@@ -276,9 +276,12 @@ def dask_point(
     if differ := _alike[job.token]:
         where = f"{socket.gethostname()} ({os.getpid()})"
         return Outcome("failed", f"worker {where} has other {', '.join(differ)}"), None
+    from distributed import get_worker
+
+    scratch = get_worker().local_directory  # which is removed even if the worker is killed
     if not Path(job.folder).is_dir():  # another machine, without the clone at the same place
-        job = replace(job, folder=tempfile.gettempdir())
-    working = Path(tempfile.mkdtemp(prefix="labkit-point-"))
+        job = replace(job, folder=scratch)
+    working = Path(tempfile.mkdtemp(prefix="labkit-point-", dir=scratch))
     outcome = attempt(job, parameters, working)
     if not (working / "provenance.json").is_file():
         shutil.rmtree(working)

@@ -446,7 +446,7 @@ class _Dask:
             )
 
         futures = {submit(run): run for run in asked}
-        ended = as_completed(list(futures))
+        ended = as_completed(list(futures), loop=self._client.loop)
         for future in ended:
             run = futures.pop(future)
             try:

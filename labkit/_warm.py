@@ -315,11 +315,8 @@ def _first_figure() -> None:
         sys.modules["plotly.express"].line(y=[0, 1])
 
 
-def _serve(folder: Path) -> None:
+def _serve(folder: Path, listener: socket.socket) -> None:
     """Fork on request until whoever started the zygote is gone."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / "zygote"))
-    listener.listen(256)
     woken, wake = os.pipe()
     for end in (woken, wake):
         os.set_blocking(end, False)
@@ -459,34 +456,34 @@ def _worker(connection: socket.socket, folder: Path, function: str) -> None:
 
 
 def _main(folder: Path, modules: Sequence[str]) -> None:
-    _preload(modules)
-    os.environ.pop(_ARROW, None)
-    running = len(os.listdir("/proc/self/task"))  # noqa: PTH208
-    if running != 1:
-        sys.exit(f"an imported module has started {running - 1} threads, so no fork is safe")
-    gc.collect()
-    gc.freeze()  # what is shared with the forks stays shared
-    quiet = os.open(os.devnull, os.O_RDWR)
-    print("ready", flush=True)
-    os.dup2(quiet, 1)
-    os.close(quiet)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
+    owner, job = os.getpid(), None
     try:
-        _serve(folder)
+        _preload(modules)
+        os.environ.pop(_ARROW, None)
+        running = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        if running != 1:
+            sys.exit(f"an imported module has started {running - 1} threads, so no fork is safe")
+        gc.collect()
+        gc.freeze()  # what is shared with the forks stays shared
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: sys.exit(0))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / "zygote"))
+        listener.listen(256)
+        print("ready", flush=True)
+        quiet = os.open(os.devnull, os.O_RDWR)
+        os.dup2(quiet, 1)
+        os.close(quiet)
+        _serve(folder, listener)
     except _Forked as fork:
         job = fork.job
-    except SystemExit:
-        job = None
-    else:
-        job = None
-    if job is None:
-        # Kernels and workers have sessions of their own: the end of this process ends them.
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(0)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    job()
+    finally:
+        if os.getpid() == owner:  # its forks are in sessions of their own: they end with it
+            shutil.rmtree(folder, ignore_errors=True)
+    if job is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        job()
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
+import re
 import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +21,7 @@ from rich.table import Table
 import labkit
 from labkit import data as _data
 from labkit import experiments
+from labkit._warm import available as warm_available
 from labkit.errors import LabkitError, RunFailed
 
 __all__ = ["app", "main"]
@@ -28,6 +32,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: what there is, and how to get it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 out = Console()
+err = Console(stderr=True)
 
 
 def _version(wanted: bool) -> None:
@@ -60,15 +65,7 @@ def run(
     force: Annotated[bool, typer.Option(help="Run again even if it was done before.")] = False,
 ) -> None:
     """Run a chapter with other parameters and print what it recorded."""
-    asked = {}
-    for text in parameter or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{text!r} is neither NAME VALUE nor NAME=VALUE")
-        if name in asked:
-            raise typer.BadParameter(f"parameter {name} is given twice")
-        asked[name] = value
-    values = experiments.parse(chapter, asked)
+    values = _values(chapter, parameter)
     done = experiments.run(chapter, values, out=folder, force=force, progress=out.is_terminal)
     table = Table("result", "value", title=f"{done.provenance['notebook']} {done.path.name}")
     for name, value in done.results.items():
@@ -78,14 +75,175 @@ def run(
     out.print(f"{done.notebook} ({how})", soft_wrap=True)
 
 
+def _values(chapter: str, texts: list[str] | None) -> dict[str, Any]:
+    """Parameters given as NAME=VALUE, by the types of the chapter's defaults."""
+    asked = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is neither NAME VALUE nor NAME=VALUE")
+        if name in asked:
+            raise typer.BadParameter(f"parameter {name} is given twice")
+        asked[name] = value
+    return experiments.parse(chapter, asked)
+
+
+@app.command()
+def sweep(
+    chapter: Annotated[
+        str, typer.Argument(help="A chapter, or a sweep of notebooks/sweeps (name or file).")
+    ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-g",
+            "--grid",
+            help="NAME=1,2,5 or NAME=0:100 for all combinations, NAME=0.1..2 or "
+            "NAME=log:0.1..10 for a range to draw from.",
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="NAME VALUE or NAME=VALUE, for all points."),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draw so many points: of the ranges, or of the combinations."),
+    ] = None,
+    method: Annotated[
+        Literal["sobol", "random"], typer.Option(help="How points of ranges are drawn.")
+    ] = "sobol",
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Points at a time; default: as many as processors.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processors that a point may use.")] = 1,
+    seconds: Annotated[float | None, typer.Option("--timeout", help="Seconds a point has.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory a point has, such as 800M or 4G.")
+    ] = None,
+    engine: Annotated[
+        Literal["auto", "warm", "papermill"],
+        typer.Option(help="Kernels that are forked, or started anew."),
+    ] = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:8786.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="local: Dask's own workers on this machine.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the sweep.")] = None,
+    folder: Annotated[str, typer.Option("--out", help="Folder or URL of the runs.")] = "runs",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run.")] = False,
+) -> None:
+    """Run a chapter at many points; what was done before is not done again."""
+    if dask not in (None, "local"):
+        raise typer.BadParameter(f"--dask is local, got {dask!r}; a cluster is a --scheduler")
+    if dask and scheduler:
+        raise typer.BadParameter("give --dask local or --scheduler, not both")
+    settings = experiments.Settings(
+        jobs, threads, engine, scheduler or dask, seconds, _megabytes(memory)
+    )
+    if grid or parameter or sample:
+        drawn = experiments.Sample(points=sample, method=method, seed=seed) if sample else None
+        points = experiments.plan_from_options(
+            chapter, grid or [], drawn, _values(chapter, parameter)
+        )
+        prepared = experiments.prepared_sweep(points, out=folder, name=name)
+    else:
+        prepared = experiments.prepared_sweep(chapter, out=folder, name=name)
+    if dry_run or err.is_terminal:
+        _show_plan(prepared, settings)
+    if dry_run:
+        return
+    state = experiments.Report(len(prepared.runs), reused=len(prepared.rows))
+    try:
+        with experiments.shown(err.is_terminal) as bar:
+
+            def told(report: experiments.Report, run: str | None) -> None:
+                nonlocal state
+                state = report
+                bar(report, run)
+                if run in report.failed and not err.is_terminal:
+                    line = f"{run} failed: {report.failed[run]}"
+                    err.print(line, soft_wrap=True, markup=False, highlight=False)
+
+            _, state = experiments.run_sweep(prepared, settings, told)
+    except KeyboardInterrupt as reason:
+        err.print(
+            f"labkit: interrupted after {state.ended} of {state.points} points, which are kept in "
+            f"{prepared.table}; the same command goes on",
+            style="red",
+            soft_wrap=True,
+            markup=False,
+        )
+        raise typer.Exit(143 if str(reason) else 130) from None
+    if out.is_terminal:
+        how = f"{state.finished} run, {state.reused} found, {len(state.failed)} failed"
+        out.print(f"{state.points} points: {how}\n{prepared.table}", soft_wrap=True)
+    else:
+        summary = {
+            "sweep": prepared.name,
+            "points": state.points,
+            "finished": state.finished,
+            "reused": state.reused,
+            "failed": len(state.failed),
+            "table": prepared.table,
+        }
+        sys.stdout.write(json.dumps(summary) + "\n")
+    experiments.refuse_failures(prepared, state)
+
+
+def _megabytes(text: str | None) -> float | None:
+    """`800M` or `4G` in megabytes."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([MG])i?B?", text.strip(), flags=re.IGNORECASE)
+    if not found:
+        raise typer.BadParameter(f"--memory is a number of M or G, such as 4G; got {text!r}")
+    return float(found[1]) * (1024 if found[2].upper() == "G" else 1)
+
+
+def _show_plan(prepared: experiments.Prepared, settings: experiments.Settings) -> None:
+    """What a sweep will run, and how long that may take."""
+    plan = prepared.plan
+    table = Table("parameter", "values", title=f"{plan.notebook.stem}: {prepared.name}")
+    values = [plan.values(point) for point in plan.points]
+    for name in values[0]:
+        column = list(dict.fromkeys(str(point[name]) for point in values))
+        few = column if len(column) <= 8 else [*column[:3], "...", *column[-2:]]
+        table.add_row(name, f"{', '.join(few)}" + (f"  ({len(column)})" if few != column else ""))
+    err.print(table)
+    seconds = prepared.estimate(settings.workers)
+    where = f"on {settings.scheduler}" if settings.scheduler else f"{settings.workers} at a time"
+    took = (
+        "no run of this chapter here yet, so no estimate"
+        if seconds is None
+        else f"about {_span(seconds)} by earlier runs"
+    )
+    done = f", {len(prepared.rows)} of them done" if prepared.rows else ""
+    err.print(f"{len(prepared.runs)} points{done}; {where}, {took}", soft_wrap=True)
+    if settings.engine == "auto" and not warm_available() and not settings.scheduler:
+        err.print("kernels cannot be forked on this system: each point starts its own")
+
+
+def _span(seconds: float) -> str:
+    """A duration in words: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @app.command()
 def results(
-    chapter: Annotated[str, typer.Argument(help="Name of a chapter, or folder of its runs.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the runs.")] = Path("runs"),
+    what: Annotated[
+        str, typer.Argument(help="Name of a chapter or a sweep, or where their results are.")
+    ],
+    folder: Annotated[str, typer.Option("--out", help="Folder or URL of the runs.")] = "runs",
     csv: Annotated[bool, typer.Option("--csv", help="Print the whole table as CSV.")] = False,
 ) -> None:
-    """The latest runs of a chapter, one a column, as many as fit; all of them with --csv."""
-    table = experiments.results(chapter, out=folder)
+    """A sweep's table, or the latest runs of a chapter, one a column; all of them with --csv."""
+    table = experiments.results(what, out=folder)
     if csv:
         sys.stdout.write(table.to_csv())
         return
@@ -97,11 +255,14 @@ def results(
     out.print(shown)
     if len(latest) < len(table):
         out.print(f"the latest {len(latest)} of {len(table)} runs; --csv prints all")
+    points = table.attrs.get("points", len(table))
+    if points > len(table):
+        out.print(f"{points - len(table)} of {points} points have not ended")
 
 
 def _short(value: object) -> str:
     """A value of a table: six digits of a number, nothing for none."""
-    if value is None or value != value:
+    if value is None or value is pd.NA or value != value:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -210,5 +371,5 @@ def main() -> None:
     try:
         app(_join_pairs(sys.argv[1:]))
     except (LabkitError, ValueError) as error:
-        Console(stderr=True).print(f"labkit: {error}", style="red", soft_wrap=True, markup=False)
+        err.print(f"labkit: {error}", style="red", soft_wrap=True, markup=False)
         sys.exit(2 if isinstance(error, ValueError) and not isinstance(error, RunFailed) else 1)

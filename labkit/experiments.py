@@ -35,11 +35,13 @@ from labkit._chapter import (
 )
 from labkit._paths import project_root
 from labkit._plan import Plan, Range, Sample, plan, read_sweep
+from labkit._plan import from_options as plan_from_options
 from labkit._point import PREFIX, execute, job_of
 from labkit._store import Store, is_url
 from labkit._sweep import (
     TABLE,
     Prepared,
+    Report,
     Settings,
     prepare,
     refuse_failures,
@@ -52,18 +54,26 @@ from labkit.errors import DataUnavailable, RunFailed
 __all__ = [
     "Parameter",
     "Plan",
+    "Prepared",
     "Range",
+    "Report",
     "Run",
     "Sample",
+    "Settings",
     "notebook_path",
     "parameters",
     "parse",
     "plan",
+    "plan_from_options",
+    "prepared_sweep",
     "published_sweep",
     "read_sweep",
     "record",
+    "refuse_failures",
     "results",
     "run",
+    "run_sweep",
+    "shown",
     "sweep",
 ]
 
