@@ -27,7 +27,7 @@ CHECKS := _build/checks
 PYTEST := $(PY) -m pytest -q -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test reference lab notebooks bench clean FORCE
+.PHONY: help install book serve test reference lab notebooks sweeps bench clean FORCE
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -107,6 +107,9 @@ lab: $(INSTALLED) ## Open the chapters in JupyterLab; saving writes the .py and 
 
 notebooks: $(INSTALLED) ## Make each .ipynb from its .py and store the checked outputs
 	@$(PY) tools/chapters.py store
+
+sweeps: $(INSTALLED) ## Run the sweeps that the book draws; only what has changed is run
+	@$(PY) tools/sweeps.py
 
 bench: $(INSTALLED) ## Measure the kernels against their peers, as ratios
 	@$(PY) tools/bench.py

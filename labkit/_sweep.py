@@ -34,7 +34,8 @@ from labkit._chapter import fingerprints, read_notebook, without_sweeps
 from labkit._plan import Plan
 from labkit._point import FULL_DISK, Job, Outcome, dask_point, job_of, serve
 from labkit._store import Store
-from labkit.errors import RunFailed, SweepStopped
+from labkit.data import catalogue
+from labkit.errors import DataUnavailable, RunFailed, SweepStopped
 
 __all__ = [
     "Prepared",
@@ -171,6 +172,7 @@ def prepare(plan: Plan, out: str | Path, name: str | None = None, title: str = "
     """Everything that can be wrong with a sweep is found here, before anything runs."""
     content = without_sweeps(read_notebook(plan.notebook))
     prints = fingerprints(plan.notebook, content)
+    _refuse_missing_data(plan)
     store = Store(out, plan.notebook.stem)
     words = json.dumps([plan.varied, plan.points], default=list, sort_keys=True).encode()
     name = name or f"sweep-{hashlib.sha256(words).hexdigest()[:8]}"
@@ -184,6 +186,14 @@ def prepare(plan: Plan, out: str | Path, name: str | None = None, title: str = "
         {},
     )
     return replace(prepared, rows=_done(prepared))
+
+
+def _refuse_missing_data(plan: Plan) -> None:
+    """A parameter that names a data set which is not at hand would fail at every point."""
+    places = catalogue()["place"]
+    named = {v for point in plan.points for v in plan.values(point).values() if isinstance(v, str)}
+    for name in sorted(named & set(places.index[places == ""])):
+        raise DataUnavailable(f"{name} is not at hand. Get it with: labkit data fetch {name}")
 
 
 # ---------------------------------------------------------------- the table

@@ -23,6 +23,7 @@ __all__ = [
     "cycle_graph",
     "describe",
     "equity_curve",
+    "heatmap",
     "inventory",
     "lines",
     "points",
@@ -172,6 +173,67 @@ def lines(
 def steps(data: pd.DataFrame | pd.Series, **style) -> go.Figure:
     """`lines` for quantities that hold until they jump, such as best quotes."""
     return lines(data, step=True, **style)
+
+
+def heatmap(
+    data: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    z: str,
+    caption: str,
+    alt: str,
+    middle: float | None = None,
+    digits: int = 3,
+    height: int = 380,
+) -> go.Figure:
+    """A table as coloured cells with their numbers, for a quantity over two parameters.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Numbers; the index goes up, columns go right, in their order and at equal distances. NaN
+        leaves a cell empty.
+    x, y, caption, alt, height
+        As in `describe`.
+    z : str
+        What the numbers are, with units.
+    middle : float, optional
+        Value at which the colour turns, for instance 0 between gains and losses.
+    digits : int
+        Significant digits of the numbers in the cells.
+
+    Raises
+    ------
+    ValueError
+        The table is empty or has no number, or the caption or alternative text is empty.
+    """
+    frame = _frame(data, "data").astype(float)
+    values = frame.to_numpy()
+    if not np.isfinite(values).any():
+        raise ValueError("data must hold at least one finite number")
+    text = [["" if np.isnan(v) else f"{v:.{digits}g}" for v in row] for row in values]
+    turning = [(0.0, COLORS[0]), (0.5, "#F2F2F2"), (1.0, COLORS[3])]
+    fig = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=[f"{label:g}" if np.isreal(label) else str(label) for label in frame.columns],
+            y=[f"{label:g}" if np.isreal(label) else str(label) for label in frame.index],
+            text=text,
+            texttemplate="%{text}",
+            colorscale="Cividis" if middle is None else turning,
+            zmid=middle,
+            xgap=2,
+            ygap=2,
+            colorbar={"title": {"text": z, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+            hovertemplate=f"{x} %{{x}}<br>{y} %{{y}}<br>%{{z:.6g}}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    describe(fig, x=x, y=y, caption=caption, alt=alt, height=height)
+    fig.update_xaxes(type="category", showgrid=False)
+    fig.update_yaxes(type="category", showgrid=False)
+    return fig
 
 
 def points(

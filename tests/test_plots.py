@@ -163,3 +163,18 @@ def test_backtest_figures_refuse_what_they_cannot_draw():
     ]:
         with pytest.raises(ValueError, match="^" + message):
             call()
+
+
+def test_a_heatmap_keeps_its_cells_and_leaves_missing_ones_empty():
+    table = pd.DataFrame([[1.0, np.nan], [-2.5, 4.0]], index=[0.1, 1.0], columns=[5, 10])
+    fig = plots.heatmap(table, z="profit, bp", middle=0.0, **WORDS)
+    (cells,) = fig.data
+    np.testing.assert_array_equal(cells.z, table)
+    assert [list(row) for row in cells.text] == [["1", ""], ["-2.5", "4"]]
+    assert list(cells.x) == ["5", "10"]
+    assert list(cells.y) == ["0.1", "1"]
+    assert cells.zmid == 0.0
+    assert fig.layout.xaxis.type == "category"
+    assert cells.colorbar.title.text == "profit, bp"
+    with pytest.raises(ValueError, match="data must hold at least one finite number"):
+        plots.heatmap(table * np.nan, z="z", **WORDS)
