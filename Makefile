@@ -46,7 +46,7 @@ $(INSTALLED): $(VENV)/created pyproject.toml constraints.txt rust_kernels/labkit
 	@echo "== packages and kernels: $(if $(filter rust,$(BACKEND)),building the Rust kernels,no Rust toolchain on the PATH; the NumPy reference serves every kernel)"
 	@rm -f $(VENV)/installed-* $(if $(filter reference,$(BACKEND)),labkit/_kernels*.so)
 	@$(UV) pip install -q --python $(PY) -c constraints.txt --build-constraints constraints.txt \
-		--reinstall-package labkit -e '.[book,dev]'
+		--reinstall-package labkit -e '.[book,dask,dev]'
 	@touch $@
 
 book: $(INSTALLED) ## Run every chapter, build the book, print its path

@@ -195,7 +195,7 @@ class Engine(NBClientEngine):
         if source is not None:
             nb_man.nb.metadata.papermill["input_path"] = source
         if warm:
-            address = zygote or _warm.shared(modules_of(nb_man.nb), threads)
+            address = zygote or _warm.shared(modules_of(nb_man.nb))
             manager: AsyncKernelManager = WarmKernelManager(address)
         else:
             manager = AsyncKernelManager(kernel_name=kernel_name)

@@ -155,10 +155,12 @@ def execute(
     import papermill
     from papermill.engines import papermill_engines
 
+    from labkit._papermill import Engine
+
     more: dict[str, Any] = {"cwd": job.folder}
     warm = job.engine == "warm" or (job.engine == "auto" and _warm.available())
     if job.engine is not None:
-        from labkit._engine import Engine, modules_of
+        from labkit._engine import modules_of
 
         papermill_engines.register("labkit", Engine)
         more = {
@@ -173,7 +175,7 @@ def execute(
             "request_save_on_cell_execute": False,
         }
     if warm:
-        more["zygote"] = _warm.shared(modules_of(parsed(job)), job.threads, job.token)
+        more["zygote"] = _warm.shared(modules_of(parsed(job)), job.token)
     notebook = Path(job.folder) / f"{job.name}.ipynb"
     source, target = notebook, working / "notebook.ipynb"
     if job.engine is not None:  # what a sweep runs is not the notebook as it is

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ class Store:
         ValueError
             There is no such file, or it is no JSON.
         """
-        content = self.read(*parts)
+        return self._parsed(self.read(*parts), *parts)
+
+    def _parsed(self, content: bytes | None, *parts: str) -> dict[str, Any]:
         try:
             if content is None:
                 raise ValueError("it is missing")
@@ -110,6 +113,22 @@ class Store:
             raise ValueError(
                 f"{self.place(*parts)} cannot be read ({error}); remove its folder"
             ) from error
+
+    def read_runs(self, runs: Iterable[str], name: str) -> dict[str, dict[str, Any]]:
+        """One of the files of many runs as JSON; a store is asked for all at once.
+
+        Raises
+        ------
+        ValueError
+            As `read_json`.
+        """
+        runs = sorted(runs)
+        if self._remote is None or not runs:
+            return {run: self.read_json(run, name) for run in runs}
+        paths = {f"{self._root}/{run}/{name}": run for run in runs}
+        found = self._remote.cat(list(paths), on_error="omit")
+        contents = {paths[path]: content for path, content in found.items()}
+        return {run: self._parsed(contents.get(run), run, name) for run in runs}
 
     def write(self, content: bytes, *parts: str) -> None:
         """Write a file at once: readers see the old one or the new one."""

@@ -156,16 +156,14 @@ class Prepared:
 
     def estimate(self, workers: int) -> float | None:
         """Seconds for the missing points, by earlier runs of the chapter; None without any."""
-        seen = sorted(self.store.runs())[:50]
-        seconds = []
-        for run in seen:
-            with contextlib.suppress(ValueError):
-                provenance = self.store.read_json(run, "provenance.json")
-                if provenance["status"] == "finished":
-                    seconds.append(provenance["wall_seconds"])
-        if not seconds or not self.missing:
-            return None if self.missing else 0.0
-        return statistics.median(seconds) * -(-len(self.missing) // workers)
+        if not self.missing:
+            return 0.0
+        with contextlib.suppress(ValueError):  # a broken run is the sweep's to name
+            seen = self.store.read_runs(sorted(self.store.runs())[:50], "provenance.json")
+            done = [p["wall_seconds"] for p in seen.values() if p["status"] == "finished"]
+            if done:
+                return statistics.median(done) * -(-len(self.missing) // workers)
+        return None
 
 
 def prepare(plan: Plan, out: str | Path, name: str | None = None, title: str = "") -> Prepared:
@@ -216,32 +214,12 @@ def _cell(value: Any) -> Any:
 
 
 def _done(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """Rows of the points that have finished before, from the table or from the runs themselves."""
-    rows: dict[str, dict[str, Any]] = {}
+    """Rows of the points that have finished before, from the runs themselves."""
     here = prepared.store.runs() & set(prepared.runs)
-    known = {}
-    content = prepared.store.read(SWEEPS, prepared.name, TABLE)
-    if content is not None:
-        with contextlib.suppress(ValueError):  # a damaged table is made anew
-            table = pd.read_parquet(io.BytesIO(content)).reset_index()
-            known = {row["run"]: row for row in _records(table)}
-    for run in prepared.runs:
-        if run not in here:
-            continue
-        if known.get(run, {}).get("status") == "finished":
-            rows[run] = known[run]
-            continue
-        provenance = prepared.store.read_json(run, "provenance.json")
-        if provenance["status"] == "finished":
-            results = prepared.store.read_json(run, "results.json")
-            rows[run] = _row(prepared, run, Outcome("finished", None, results))
-    return rows
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as Python values, None where there is no value."""
-    plain = table.astype(object).where(table.notna(), None)
-    return plain.to_dict(orient="records")
+    provenance = prepared.store.read_runs(here, "provenance.json")
+    finished = [run for run in here if provenance[run]["status"] == "finished"]
+    results = prepared.store.read_runs(finished, "results.json")
+    return {run: _row(prepared, run, Outcome("finished", None, results[run])) for run in finished}
 
 
 def as_table(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
@@ -290,11 +268,10 @@ def _column(values: pd.Series) -> pd.Series:
 
 
 def _write(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
-    table = as_table(prepared, rows)
     content = io.BytesIO()
-    table.to_parquet(content)
+    as_table(prepared, rows).to_parquet(content)
     prepared.store.write(content.getvalue(), SWEEPS, prepared.name, TABLE)
-    return table
+    return pd.read_parquet(content)
 
 
 # ---------------------------------------------------------------- workers on this machine
@@ -332,9 +309,7 @@ class _Local:
                 from labkit._point import parsed
 
                 modules = modules_of(parsed(self.job)) if self.job.engine != "papermill" else []
-                self._zygote = _warm.Zygote(
-                    [*_warm.STACK, *_WORKER, *modules], self.settings.threads
-                )
+                self._zygote = _warm.Zygote([*_warm.STACK, *_WORKER, *modules])
             forked, _ = _warm.fork_worker(self._zygote.address, "labkit._point:serve")
             connection = Connection(forked.detach())
         else:

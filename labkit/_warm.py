@@ -37,7 +37,7 @@ from typing import Any
 
 __all__ = ["THREADS", "WarmProcess", "Zygote", "available", "shared"]
 
-# Read when the libraries are imported or start their pools, so before the zygote imports them.
+# Read when the libraries are imported or start their pools.
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -140,8 +140,6 @@ class Zygote:
     ----------
     modules : iterable of str
         Imported once; those that cannot be imported are left to whoever needs them.
-    threads : int
-        That BLAS, OpenMP and the Rust kernels may use in each fork.
 
     Raises
     ------
@@ -149,7 +147,7 @@ class Zygote:
         It did not come up; the message says what it printed.
     """
 
-    def __init__(self, modules: Iterable[str] = (), threads: int = 1):
+    def __init__(self, modules: Iterable[str] = ()):
         place = tempfile.gettempdir()
         # The names of sockets may have 107 bytes.
         self.folder = Path(
@@ -157,7 +155,7 @@ class Zygote:
         )
         environment = {
             **os.environ,
-            **dict.fromkeys(THREADS, str(threads)),
+            **dict.fromkeys(THREADS, "1"),  # a pool of more would be started by the import
             _ARROW: "background_thread:false",
         }
         environment.pop(ADDRESS, None)
@@ -246,7 +244,7 @@ _own: dict[str, Zygote] = {}
 _own_lock = threading.Lock()
 
 
-def shared(modules: Sequence[str], threads: int = 1, token: str = "") -> str:
+def shared(modules: Sequence[str], token: str = "") -> str:
     """Address of the zygote that serves this process, started if there is none.
 
     Parameters
@@ -256,12 +254,12 @@ def shared(modules: Sequence[str], threads: int = 1, token: str = "") -> str:
     """
     if given := os.environ.get(ADDRESS):
         return given
-    key = json.dumps([sorted(modules), threads, token, os.getpid()])
+    key = json.dumps([sorted(modules), token, os.getpid()])
     with _own_lock:
         for stale in [k for k, z in _own.items() if not z.alive or (token and k != key)]:
             _own.pop(stale).close()
         if key not in _own:
-            _own[key] = Zygote([*STACK, *modules], threads)
+            _own[key] = Zygote([*STACK, *modules])
         return _own[key].address
 
 
@@ -433,6 +431,10 @@ def _kernel(argv: list[str], cwd: str, env: dict[str, str], log: str) -> None:
     for stream in (1, 2):
         os.dup2(printed, stream)
     os.close(printed)
+    if (threads := int(env.get(THREADS[0], 1))) > 1:  # the imports found room for one
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
     from ipykernel.kernelapp import IPKernelApp
 
     sys.argv = ["ipykernel_launcher", *argv]

@@ -385,17 +385,17 @@ def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
         store = Store(parent or ".", chapter)
     else:
         store = Store(out, Path(text).stem)
-    rows = {}
-    for run in store.runs():
-        provenance, recorded = (
-            store.read_json(run, f"{x}.json") for x in ("provenance", "results")
-        )
-        rows[run] = {
-            **{key: provenance[key] for key in ("status", "started", "wall_seconds", "backend")},
-            **{f"parameters.{k}": v for k, v in provenance["parameters"].items()},
-            **recorded,
-            **({"error": provenance["error"]} if provenance["error"] else {}),
+    runs = store.runs()
+    recorded = store.read_runs(runs, "results.json")
+    rows = {
+        run: {
+            **{key: given[key] for key in ("status", "started", "wall_seconds", "backend")},
+            **{f"parameters.{k}": v for k, v in given["parameters"].items()},
+            **recorded[run],
+            **({"error": given["error"]} if given["error"] else {}),
         }
+        for run, given in store.read_runs(runs, "provenance.json").items()
+    }
     if rows:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
         return table.sort_values("started")
