@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy.stats import qmc
 
 from labkit._chapter import (
     Parameter,
@@ -154,6 +153,8 @@ def _values(
 
 def _drawn(known: Mapping[str, Parameter], sample: Sample) -> list[dict[str, Any]]:
     """Points of the ranges, as the types of the defaults."""
+    from scipy.stats import qmc  # over a second, and chapters import this module to record
+
     names = list(sample.ranges)
     for name in names:
         if type(known[name].default) not in (int, float):

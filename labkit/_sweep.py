@@ -51,6 +51,7 @@ __all__ = [
 SWEEPS = "sweeps"  # the folder of a chapter's tables, beside its runs
 TABLE = "results.parquet"
 TRIES = 3  # of a point whose worker or kernel is killed
+DASK_ANSWERS = 20  # seconds in which a scheduler has to
 SHOWN = 10  # failures that a message names
 _WORKER = ("papermill", "papermill.execute", "nbclient", "labkit._point", "labkit._engine")
 
@@ -410,7 +411,7 @@ class _Dask:
             )
             address = self._cluster.scheduler_address
         try:
-            self._client = distributed.Client(address, timeout=20, set_as_default=False)
+            self._client = distributed.Client(address, timeout=DASK_ANSWERS, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise ValueError(f"scheduler: {address} does not answer: {error}") from error
         self.job, self._out = prepared.job, prepared.store.out
@@ -543,6 +544,7 @@ def run_sweep(
         told(report, None)
         pool = (_Dask if settings.scheduler else _Local)(prepared, settings)
         ended = pool.run(prepared.missing)
+        working = None
         try:
             for run, outcome, working in ended:
                 if outcome.full:
@@ -572,6 +574,8 @@ def run_sweep(
         finally:
             ended.close()  # type: ignore[attr-defined]
             pool.close()
+            if working is not None:  # what could not be published
+                shutil.rmtree(working, ignore_errors=True)
             with contextlib.suppress(OSError):
                 table = _write(prepared, rows)
     return table, report

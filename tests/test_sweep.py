@@ -76,14 +76,22 @@ def left_behind(out):
     return [str(p) for p in Path(out).rglob(".*") if p.name != ".lock"]
 
 
-def forks():
-    """Processes that fork kernels, or were forked by them."""
+def forks(mark):
+    """Processes that fork kernels or were forked, of a command started with a mark."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and b"labkit._warm" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
+                found += [int(entry.name)] * (mark.encode() in (entry / "environ").read_bytes())
     return found
+
+
+def started(command, mark):
+    """A command in a session of its own, whose forks can be told from others."""
+    environment = {**os.environ, "LABKIT_TEST_MARK": mark}
+    return subprocess.Popen(
+        command, stdout=-1, stderr=-1, text=True, start_new_session=True, env=environment
+    )
 
 
 # ---------------------------------------------------------------- what a sweep leaves
@@ -277,7 +285,8 @@ if n == 2 and not mark.exists():
     assert table["double"].to_list() == [0, 2, 4, 6, 8, 10]
 
 
-def test_dask_that_is_not_there_is_named(chapter, tmp_path):
+def test_dask_that_is_not_there_is_named(chapter, tmp_path, monkeypatch):
+    monkeypatch.setattr("labkit._sweep.DASK_ANSWERS", 1)
     with pytest.raises(ValueError, match=r"scheduler: tcp://127.0.0.1:9 does not answer"):
         experiments.sweep(
             chapter, {"n": [1, 2]}, out=tmp_path, scheduler="tcp://127.0.0.1:9", name="x"
@@ -552,8 +561,9 @@ def test_an_interrupted_sweep_says_so_keeps_what_finished_and_goes_on(tmp_path, 
     path = write(tmp_path, BODY + "time.sleep(0.3)")
     out = tmp_path / "runs"
     command = sweep_command(path, str(out), "--jobs", "2")
-    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True)
+    process = started(command, str(tmp_path))
     wait_for(lambda: len(ran(out)) >= 3)
+    assert forks(str(tmp_path))
     os.killpg(process.pid, number)  # as a terminal does: to all in the foreground
     said = process.communicate(timeout=60)
     assert process.returncode == status, said
@@ -562,7 +572,7 @@ def test_an_interrupted_sweep_says_so_keeps_what_finished_and_goes_on(tmp_path, 
     assert 3 <= len(before) < 24
     assert len(experiments.results("killed", out=out)) == len(before)
     assert left_behind(out) == []
-    wait_for(lambda: not forks())
+    wait_for(lambda: not forks(str(tmp_path)))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["reused"] == len(before)
     assert {run: ran(out)[run] for run in before} == before
@@ -577,7 +587,7 @@ def test_a_driver_killed_twenty_times_loses_and_repeats_no_point(tmp_path):
     command[command.index("n=0:24")] = "n=0:60"
     finished, kills, while_running = {}, 0, 0
     while kills < 20:
-        process = subprocess.Popen(command, stdout=-1, stderr=-1, start_new_session=True)
+        process = started(command, str(tmp_path))
         # From before the first point to well among them: a start takes some three seconds.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(luck.uniform(0.5, 5.0))
@@ -586,7 +596,7 @@ def test_a_driver_killed_twenty_times_loses_and_repeats_no_point(tmp_path):
         process.communicate()
         kills += not ended
         assert not ended, "the sweep ended before it was killed twenty times"
-        wait_for(lambda: not forks(), 20)  # nothing of it survives
+        wait_for(lambda: not forks(str(tmp_path)), 20)  # nothing of it survives
         now = ran(out)
         while_running += len(now) > len(finished)
         assert {run: now[run] for run in finished} == finished, "a finished point was run again"
