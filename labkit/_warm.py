@@ -313,8 +313,8 @@ def _first_figure() -> None:
         sys.modules["plotly.express"].line(y=[0, 1])
 
 
-def _serve(folder: Path, listener: socket.socket) -> None:
-    """Fork on request until whoever started the zygote is gone."""
+def _serve(folder: Path, listener: socket.socket, forks: set[int]) -> None:
+    """Fork on request until whoever started the zygote is gone; `forks` are those that run."""
     woken, wake = os.pipe()
     for end in (woken, wake):
         os.set_blocking(end, False)
@@ -329,6 +329,7 @@ def _serve(folder: Path, listener: socket.socket) -> None:
         """Fork; in the child, close everything that is the zygote's."""
         pid = os.fork()
         if pid:
+            forks.add(pid)
             return pid
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -368,6 +369,7 @@ def _serve(folder: Path, listener: socket.socket) -> None:
                 return
             if not pid:
                 return
+            forks.discard(pid)
             child = children.pop(pid, None)
             if child is None:
                 continue
@@ -459,6 +461,7 @@ def _worker(connection: socket.socket, folder: Path, function: str) -> None:
 
 def _main(folder: Path, modules: Sequence[str]) -> None:
     owner, job = os.getpid(), None
+    forks: set[int] = set()
     try:
         _preload(modules)
         os.environ.pop(_ARROW, None)
@@ -476,11 +479,16 @@ def _main(folder: Path, modules: Sequence[str]) -> None:
         quiet = os.open(os.devnull, os.O_RDWR)
         os.dup2(quiet, 1)
         os.close(quiet)
-        _serve(folder, listener)
+        _serve(folder, listener, forks)
     except _Forked as fork:
         job = fork.job
     finally:
-        if os.getpid() == owner:  # its forks are in sessions of their own: they end with it
+        if os.getpid() == owner:
+            for pid in forks:
+                _end(pid)
+            for pid in forks:  # when this process is gone, so are they, and their times are known
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
             shutil.rmtree(folder, ignore_errors=True)
     if job is not None:
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -37,6 +37,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import bench_sweep
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -1957,6 +1958,9 @@ def main(words: list[str]) -> int:
         for number, case in enumerate(cases, 1):
             status.update(f"{number}/{len(cases)} {case.kernel}, {case.workload}, {case.peer}")
             rows.append(run(case))
+        if not words or any(word in "sweep" for word in words):
+            status.update("sweep")
+            rows += bench_sweep.rows()
     rows.sort(key=lambda row: (row["kernel"], row["workload"], row["peer"]))
     _show(rows)
     failed = int(any(row["agree"] is False for row in rows))
