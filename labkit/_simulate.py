@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import lfilter
 
 from labkit import _validate as validate
 from labkit._backend import kernels
@@ -403,6 +402,8 @@ def simulate_basket(
     phi = 0.5 ** (1 / half_life)
     shocks = random.normal(0, spread * math.sqrt(1 - phi**2), n_days)
     shocks[0] = random.normal(0, spread)
+    from scipy.signal import lfilter  # two seconds, and every import of labkit.data would pay them
+
     reverting = lfilter([1.0], [1.0, -phi], shocks)
     walks = random.normal(size=(n_days, n_assets)).cumsum(axis=0)
     prices = 100 + np.outer(reverting, weights) + walks - np.outer(walks @ weights, weights)

@@ -124,18 +124,6 @@ class Visit:
 
 
 @pytest.fixture(scope="session")
-def book() -> Path:
-    """The folder of the built pages."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "book.py")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    index = Path(done.stdout.strip().splitlines()[-1])
-    assert index.is_file()
-    return index.parent
-
-
-@pytest.fixture(scope="session")
 def pages(book: Path) -> list[str]:
     found = sorted(p.relative_to(book).as_posix() for p in book.rglob("*.html"))
     # Two snippets that the theme leaves in its assets, and the one-line redirect to the first page.
