@@ -386,6 +386,7 @@ def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
     else:
         store = Store(out, Path(text).stem)
     runs = store.runs()
+    provenance = store.read_runs(runs, "provenance.json")
     recorded = store.read_runs(runs, "results.json")
     rows = {
         run: {
@@ -394,7 +395,7 @@ def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
             **recorded[run],
             **({"error": given["error"]} if given["error"] else {}),
         }
-        for run, given in store.read_runs(runs, "provenance.json").items()
+        for run, given in provenance.items()
     }
     if rows:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")

@@ -128,7 +128,9 @@ def test_a_run_is_repeated_when_what_it_depends_on_has_changed(
 
     def executed(source, target, **more):
         ran.append(target)
-        nbformat.write(nbformat.read(source, as_version=4), target)
+        executed_notebook = nbformat.read(source, as_version=4)
+        nbformat.write(executed_notebook, target)
+        return executed_notebook
 
     monkeypatch.setattr("papermill.execute_notebook", executed)
     run = functools.partial(experiments.run, chapter(), out=tmp_path / "runs")

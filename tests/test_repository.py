@@ -74,7 +74,9 @@ def project():
 
 def test_the_conda_environment_equals_pyproject():
     wanted = project()["dependencies"] + [
-        text for extra in ("book", "dev") for text in project()["optional-dependencies"][extra]
+        text
+        for extra in ("book", "dask", "dev")
+        for text in project()["optional-dependencies"][extra]
     ]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     listed = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
