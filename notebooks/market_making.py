@@ -47,7 +47,7 @@ import pandas as pd
 
 from labkit import backtest, data, plots, published
 from labkit import market_making as mm
-from labkit.experiments import record
+from labkit.experiments import published_sweep, record
 
 # %% [markdown]
 # ## Parameters
@@ -792,15 +792,26 @@ plots.trades_on_price(
 BLOCK_S = 10.0
 
 
-def summary(replayed):
-    """Fills, profit with its standard error, per order and in basis points."""
+def by_block(replayed):
+    """Profit, ticks x orders, and orders known to be filled, in each block."""
     series = replayed.equity / UNIT
     series = series[series.index >= pd.Timestamp(split_ns, tz="UTC")]
-    levels = series.resample(f"{BLOCK_S:g}s").last().ffill()
-    blocks = levels.diff().fillna(levels.iloc[0])
+    fills = replayed.fills.sort_values("local_ns")
+    orders = np.append(0.0, fills["lots"].cumsum() / order_lots)
+    known = np.searchsorted(
+        fills["local_ns"], series.index.as_unit("ns").asi8, side="right"
+    )
+    account = pd.DataFrame({"profit": series, "orders": orders[known]})
+    levels = account.resample(f"{BLOCK_S:g}s").last().ffill()
+    return levels.diff().fillna(levels.iloc[0])
+
+
+def summary(replayed):
+    """Fills, profit with its standard error, per order and in basis points."""
+    blocks = by_block(replayed)
     fills = replayed.fills["lots"].sum() / order_lots
-    profit = series.iloc[-1]
-    error = blocks.std() * np.sqrt(len(blocks))
+    profit = blocks["profit"].sum()
+    error = blocks["profit"].std() * np.sqrt(len(blocks))
     per_fill = profit / fills if fills else np.nan
     return fills, profit, error, per_fill, per_fill / mid_price * 1e4
 
@@ -828,14 +839,29 @@ stage_table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 stage_table.round({"bp": 4}).round(2)
 
 # %%
-plain, paid = summary(trade(optimal)), rows["with the delay and the fee"]
+plain, paid = rows["with the delay"], rows["with the delay and the fee"]
+
+
+def order_error(replayed):
+    """Standard error of the profit per order, a ratio of two sums over blocks."""
+    blocks = by_block(replayed)
+    n, filled = len(blocks), blocks["orders"].sum()
+    if n < 2 or not filled:
+        return np.nan
+    off = blocks["profit"] - blocks["profit"].sum() / filled * blocks["orders"]
+    return np.sqrt(n / (n - 1) * (off**2).sum()) / filled
+
+
 record(
     promised_bp=in_bp,
     promised_ticks=profit / filled,
     gross_bp=plain[4],
     gross_ticks=plain[3],
-    gross_se_ticks=plain[2] / max(plain[0], 1),
+    gross_se_ticks=order_error(stages["with the delay"]),
     net_bp=paid[4],
+    net_ticks=paid[3],
+    net_se_ticks=order_error(result),
+    at_once_ticks=rows["replay, no delay"][3],
     fee_ticks=fee_ticks,
     n_filled=plain[0],
 )
@@ -925,35 +951,10 @@ record(
 # %% [markdown]
 # ## Does it survive?
 #
-# **Latency and risk aversion.** The profit per order before fees over a grid of both. Each point is
-# a replay of one and the same session, with the standard error that the caption gives.
-
-# %%
-SHARES = np.array([0.002, 0.01, 0.05, 0.2, 1.0])  # gamma / k
-DELAYS_MS = [0.0, 5.0, 20.0, 100.0, 500.0]
-grid = pd.DataFrame(index=pd.Index(SHARES, name="gamma / k"))
-worst_error = 0.0
-for delay_ms in DELAYS_MS:
-    column = []
-    for share in SHARES:
-        offsets = mm.glft_quotes(
-            max_inventory, gamma=share * k, sigma=sigma, A=A, k=k
-        )
-        n, _, error, per_order, _ = summary(trade(offsets, delay_ms=delay_ms))
-        column.append(per_order)
-        worst_error = max(worst_error, error / n if n else 0.0)
-    grid[f"{delay_ms:g} ms"] = column
-plots.lines(
-    grid,
-    x="risk aversion, gamma / k (logarithmic)",
-    y="profit per order, ticks",
-    level=(0.0, ""),
-    caption=f"Profit per order filled on {session.name} against risk aversion, for "
-    f"five delays each way. Standard errors are up to {worst_error:.2f} ticks.",
-    alt="Five curves of profit per order, one for each delay.",
-).update_xaxes(type="log", dtick=1)
-
-# %% [markdown]
+# **Latency and risk aversion.** Without delay the same quotes earn {glue:text}`at_once_ticks:.2f` ticks
+# an order before fees, with it {glue:text}`gross_ticks:.2f`. The [sweep](sweep-latency-risk) has other
+# delays and other risk aversions.
+#
 # **Fees.** Quotes that know the fee stand further away and are filled less often. The maker fee at
 # which the session would have broken even is where the curve crosses zero, if it does: negative
 # fees are rebates.
@@ -991,16 +992,105 @@ plots.lines(
 # this section would have been fitted to it.
 
 # %% [markdown]
+# (sweep-latency-risk)=
 # ## Sweep
 #
-# The two figures above are this chapter's sweep over risk aversion, latency and fees. The same for
-# other sessions and seeds, as experiments whose results come out as one table:
+# Could another risk aversion, or a quicker line, have saved the account? Each cell of the two figures
+# is a run of this chapter on {glue:text}`swept_dataset` with its own `risk_aversion` and
+# `latency_ms`: the profit per order before fees, and the move of the mid in our favour within one
+# second of a fill.
+
+# %% tags=["sweep"]
+swept = published_sweep("market_making_latency")
+
+
+def over_both(column):
+    """A recorded value over risk aversion and latency."""
+    return swept.pivot_table(
+        index="parameters.risk_aversion",
+        columns="parameters.latency_ms",
+        values=column,
+    )
+
+
+axes = {"x": "delay each way, ms", "y": "risk aversion, gamma / k"}
+gross, gross_se = over_both("gross_ticks"), over_both("gross_se_ticks")
+plots.heatmap(
+    gross.round(),
+    **axes,
+    z="ticks",
+    digits=4,
+    caption="Profit per order filled, before fees, on "
+    f"{swept['parameters.dataset'].iloc[0]}; standard errors from "
+    f"{gross_se.min(axis=None):.0f} to {gross_se.max(axis=None):.0f} ticks.",
+    alt="A table of numbers over delay and risk aversion, between "
+    f"{gross.min(axis=None):.0f} and {gross.max(axis=None):.0f} ticks.",
+)
+
+# %% tags=["sweep"]
+moved_1s, moved_1s_se = over_both("markout_1s"), over_both("markout_1s_se")
+plots.heatmap(
+    moved_1s.round(),
+    **axes,
+    z="ticks",
+    digits=4,
+    caption="Mean move of the mid in our favour within one second of a fill, same "
+    f"runs; standard errors from {moved_1s_se.min(axis=None):.0f} to "
+    f"{moved_1s_se.max(axis=None):.0f} ticks.",
+    alt="A table of numbers over delay and risk aversion, between "
+    f"{moved_1s.min(axis=None):.0f} and {moved_1s.max(axis=None):.0f} ticks.",
+)
+
+# %% tags=["sweep"]
+filled_at, net = over_both("n_filled"), over_both("net_ticks")
+record(
+    swept_dataset=swept["parameters.dataset"].iloc[0],
+    swept_points=len(swept),
+    swept_worst=gross.min(axis=None),
+    swept_best=gross.max(axis=None),
+    swept_se_low=gross_se.min(axis=None),
+    swept_se_high=gross_se.max(axis=None),
+    swept_losing=int((gross + 2 * gross_se < 0).sum(axis=None)),
+    swept_promised_low=swept["promised_ticks"].min(),
+    swept_promised_high=swept["promised_ticks"].max(),
+    swept_markout_low=moved_1s.min(axis=None),
+    swept_markout_high=moved_1s.max(axis=None),
+    swept_earned_low=swept["earned_ticks"].min(),
+    swept_earned_high=swept["earned_ticks"].max(),
+    swept_filled_quick=filled_at.iloc[0, 0],
+    swept_filled_late=filled_at.iloc[0, -1],
+    swept_slowest_ms=filled_at.columns[-1],
+    swept_least_risk=filled_at.index[0],
+    swept_fee=swept["fee_ticks"].iloc[0],
+    swept_fee_bp=swept["parameters.maker_fee_bp"].iloc[0],
+    swept_net_best=net.max(axis=None),
+)
+
+# %% [markdown]
+# The model promises from {glue:text}`swept_promised_low:.0f` to {glue:text}`swept_promised_high:.0f`
+# ticks on an order, the less the more risk-averse the quotes. The replay pays between
+# {glue:text}`swept_worst:.0f` and {glue:text}`swept_best:.0f`, with standard errors from
+# {glue:text}`swept_se_low:.0f` to {glue:text}`swept_se_high:.0f`: the differences between cells are within
+# these errors, and {glue:text}`swept_losing` of the {glue:text}`swept_points` lie more than two standard errors below
+# zero. All are replays of the same minutes, so they are not so many confirmations; but nor is there
+# a corner of the grid in which the quotes earn. The second figure says why. Orders are filled from
+# {glue:text}`swept_earned_low:.0f` to {glue:text}`swept_earned_high:.0f` ticks away from the mid, and
+# a second later the mid has moved {glue:text}`swept_markout_low:.0f` to
+# {glue:text}`swept_markout_high:.0f` in our favour. What latency changes is how much is traded: at
+# $\gamma / k$ = {glue:text}`swept_least_risk:g`, {glue:text}`swept_filled_quick:.0f` orders are filled
+# without delay and {glue:text}`swept_filled_late:.0f` at {glue:text}`swept_slowest_ms:.0f` ms. A fee of
+# {glue:text}`swept_fee_bp:g` bp, {glue:text}`swept_fee:.0f` ticks an order, leaves
+# {glue:text}`swept_net_best:.0f` in the best cell.
+#
+# The sweep again, and its table, which has the profit after the fee and all standard errors:
 #
 # ```console
-# for r in 0.01 0.05 0.2; do labkit run market_making -p risk_aversion $r; done
-# labkit results market_making
-# papermill notebooks/market_making.ipynb out.ipynb -p latency_ms 50
+# labkit sweep market_making_latency
+# labkit results market_making_latency
 # ```
+#
+# Anything else is swept from the command line, such as twenty seeds of the simulation with
+# `labkit sweep market_making -g seed=0:20`.
 
 # %% [markdown]
 # ## Exercises

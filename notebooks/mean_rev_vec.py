@@ -45,6 +45,7 @@
 
 # %%
 import timeit
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ from IPython.display import display
 
 from labkit import data, meanrev, ou, plots, published
 from labkit.errors import SolverFailed
-from labkit.experiments import record
+from labkit.experiments import published_sweep, record
 
 # %% [markdown]
 # ## Parameters
@@ -71,6 +72,7 @@ last_day = "2026-10-30"  # last day
 cardinality = 3  # assets in a sparse portfolio
 window = 1000  # days that a rolling estimate sees
 every = 125  # days from one rolling estimate to the next
+compared_from = 2000  # days of the panel before those on which windows are compared
 cost_bp = 0.1  # cost of trading one unit of one asset, bp
 penalty = 0.1  # of the lasso, as a share of the penalty that empties a column
 n_null = 200  # simulated panels of random walks
@@ -95,6 +97,7 @@ counts = {
     "cardinality": 2,
     "window": 2 * n_assets,
     "every": 1,
+    "compared_from": 0,
     "n_null": 20,
     "seed": 0,
 }
@@ -1063,6 +1066,23 @@ record(
     drawdown=(total.cummax().clip(lower=0) - total).max(),
 )
 
+# %%
+# Windows can be compared only on the days that the longest of them leaves.
+shared = runs[cardinality].iloc[max(compared_from - window, 0) :]
+comparable = window <= compared_from and len(shared) >= 250
+shared_gross, shared_se, shared_net = (
+    (*sharpe(shared["gross"]), sharpe(shared["net"])[0])
+    if comparable
+    else [np.nan] * 3
+)
+record(
+    shared_gross=shared_gross,
+    shared_se=shared_se,
+    shared_net=shared_net,
+    shared_days=len(shared) if comparable else 0,
+    shared_turnover=shared["turnover"].mean() if comparable else np.nan,
+)
+
 # %% [markdown]
 # **Costs.** Portfolios of {glue:text}`cardinality` assets have a Sharpe ratio of
 # {glue:text}`sharpe_gross:.2f` ± {glue:text}`sharpe_se:.2f` before costs and
@@ -1077,50 +1097,104 @@ record(
 # error is for independent days and one strategy, so even the largest value is to be read against the
 # spread of the others. **What is left out.** Carry and roll-down of curve positions, interest on
 # currencies, financing and margin are not in these prices, and not measured here.
-#
+
+# %% [markdown]
 # ## Sweep
 #
-# How much past should an estimate see? The same strategy for other windows, before costs and on the
-# days that all of them share:
+# How much past should an estimate see, and for how many assets? Each cell of the two figures is a run
+# of this chapter on {glue:text}`swept_dataset` with its own `window` and `cardinality`. All Sharpe
+# ratios are of the same {glue:text}`swept_days` days, those after the first `compared_from`: a short
+# window could trade earlier, and would be judged on other days.
 
-# %%
-windows = sorted({250, 500, window, 2000})
-windows = [days for days in windows if 2 * n_assets <= days < len(panel) // 2]
-swept = {
-    k: {
-        days: strategy(k, window=days).iloc[-(len(panel) - windows[-1]) :]
-        for days in windows
-    }
-    for k in sorted({2, cardinality, n_assets})
-}
-by_window = pd.DataFrame(
-    {
-        f"{k} assets": [sharpe(run["gross"])[0] for run in row.values()]
-        for k, row in swept.items()
-    },
-    index=windows,
+# %% tags=["sweep"]
+swept = published_sweep("mean_reversion_window")
+
+
+def over_both(column):
+    """A recorded value over number of assets and window."""
+    return swept.pivot_table(
+        index="parameters.cardinality", columns="parameters.window", values=column
+    )
+
+
+axes = {"x": "days that an estimate sees", "y": "assets in the portfolio"}
+gross_swept, net_swept = over_both("shared_gross"), over_both("shared_net")
+plots.heatmap(
+    gross_swept.round(2) + 0.0,  # no minus before a zero
+    **axes,
+    z="annual Sharpe ratio",
+    digits=2,
+    middle=0.0,
+    caption="Sharpe ratio before costs of the rolling strategy on "
+    f"{swept['parameters.dataset'].iloc[0]}, every cell on the same "
+    f"{swept['shared_days'].iloc[0]} days; standard error "
+    f"{swept['shared_se'].max():.2f}.",
+    alt="A table of numbers over window and assets, between "
+    f"{gross_swept.min(axis=None):.2f} and {gross_swept.max(axis=None):.2f}.",
 )
-plots.lines(
-    by_window,
-    x="days that an estimate sees",
-    y="annual Sharpe ratio before costs",
-    level=(0.0, ""),
-    caption=f"Sharpe ratio of the rolling strategy on {dataset} by window.",
-    alt="One line for each number of assets.",
+
+# %% tags=["sweep"]
+plots.heatmap(
+    net_swept.round(2) + 0.0,
+    **axes,
+    z="annual Sharpe ratio",
+    digits=2,
+    middle=0.0,
+    caption="The same after costs of 0.1 bp a unit, as in the book.",
+    alt="A table of numbers over window and assets, between "
+    f"{net_swept.min(axis=None):.2f} and {net_swept.max(axis=None):.2f}; they rise "
+    "from the short windows to the long ones.",
+)
+
+# %% tags=["sweep"]
+se_swept = swept["shared_se"].max()
+in_errors = gross_swept / over_both("shared_se")
+traded = swept.groupby("parameters.window")["shared_turnover"].mean()
+best_cell = swept.loc[swept["shared_net"].idxmax()]
+record(
+    swept_dataset=swept["parameters.dataset"].iloc[0],
+    swept_points=len(swept),
+    swept_days=int(swept["shared_days"].iloc[0]),
+    swept_se=se_swept,
+    swept_sure=int((in_errors > 2).sum(axis=None)),
+    swept_gross_best=gross_swept.max(axis=None),
+    swept_errors=in_errors.max(axis=None),
+    swept_threshold=NormalDist().inv_cdf(1 - 0.025 / len(swept)),
+    swept_traded_short=traded.iloc[0],
+    swept_traded_long=traded.iloc[-1],
+    swept_short=int(traded.index[0]),
+    swept_second=int(traded.index[1]),
+    swept_range=np.ptp(gross_swept.iloc[:, 1:], axis=1).max(),
+    swept_long=int(traded.index[-1]),
+    swept_net_best=best_cell["shared_net"],
+    swept_net_assets=int(best_cell["parameters.cardinality"]),
+    swept_net_window=int(best_cell["parameters.window"]),
+    swept_net_positive=int((net_swept > 0).sum(axis=None)),
 )
 
 # %% [markdown]
-# Cost and cardinality are swept in the figures above, the penalty in its table. As experiments, with
-# the results in one table:
+# With a standard error of {glue:text}`swept_se:.2f` in every cell (neighbours hold much the same
+# positions, so they agree better than that), {glue:text}`swept_sure` of {glue:text}`swept_points` are
+# more than two errors above zero before costs. The largest, {glue:text}`swept_gross_best:.2f`, is
+# {glue:text}`swept_errors:.1f` errors away, where the largest of {glue:text}`swept_points` independent
+# looks would need {glue:text}`swept_threshold:.1f` to be significant at 5 per cent (Bonferroni).
+# Costs undo it: {glue:text}`swept_net_positive` cells stay above zero, and the best of them,
+# {glue:text}`swept_net_assets` assets on {glue:text}`swept_net_window` days, has
+# {glue:text}`swept_net_best:.2f`, less than its error. What a longer window saves is cost. From
+# {glue:text}`swept_second` days on no size changes by more than {glue:text}`swept_range:.2f` before
+# costs, but the estimate is steadier and less is traded: on average over the sizes
+# {glue:text}`swept_traded_short:.2f` units a day with {glue:text}`swept_short` days, and
+# {glue:text}`swept_traded_long:.2f` with {glue:text}`swept_long`.
+#
+# The sweep again, and its table:
 #
 # ```console
-# for k in 2 3 4 5; do labkit run mean_rev_vec -p cardinality $k; done
-# for w in 250 500 1000; do labkit run mean_rev_vec -p window $w; done
-# labkit run mean_rev_vec -p dataset us_treasury_par_yields_daily -p first_day 1998-01-01 \
-#   -p split_day 2006-01-01 -p last_day 2022-03-11
-# labkit results mean_rev_vec
-# papermill notebooks/mean_rev_vec.ipynb out.ipynb -p penalty 0.3
+# labkit sweep mean_reversion_window
+# labkit results mean_reversion_window
 # ```
+#
+# Anything else is swept from the command line, such as the days between two estimates
+# with `labkit sweep mean_rev_vec -g every=25,125,250`.
 #
 # ## Replication
 #

@@ -54,7 +54,7 @@ from labkit.arbitrage import (
     triangles,
     triangular,
 )
-from labkit.experiments import record
+from labkit.experiments import published_sweep, record
 
 # %% [markdown]
 # ## Parameters
@@ -75,8 +75,10 @@ mean_life_ms = 150.0  # their mean life, milliseconds
 # %%
 if not 0 <= fee_bps < 1e4:
     raise ValueError(f"fee_bps must be in [0, 10000), got {fee_bps}")
-if not 0 < latency_step_ms <= max_latency_ms:
-    raise ValueError("latency_step_ms must be positive and at most max_latency_ms")
+if latency_step_ms <= 0 or max_latency_ms < 0:
+    raise ValueError(
+        "latency_step_ms must be positive, max_latency_ms not negative"
+    )
 if n_planted < 1 or mean_life_ms <= 0 or seed < 0:
     raise ValueError(
         "n_planted and mean_life_ms must be positive, seed not negative"
@@ -637,7 +639,13 @@ def total(fee, lots):
     return float(seen["profit"].clip(lower=0).sum())
 
 
+# Those open after fees, all of them, whatever becomes of them
+as_seen = late_edges(history, after_fee, no_delay, fee=fee, clock="local")
+at_venue = late_edges(history, after_fee, [max_latency_ms], fee=fee)
 record(
+    seen_profit=as_seen["profit"].sum(),
+    late_profit=at_venue["profit"].sum(),
+    n_late=int(at_venue["profit"].notna().sum()),
     edge_at_once_bps=float(mean.iloc[0, 0]),
     edge_late_bps=float(mean.iloc[-1, 0]),
     net_at_once_bps=float(mean.iloc[0, 1]),
@@ -669,39 +677,78 @@ record(
 # %% [markdown]
 # ## Sweep
 #
-# The fee is the parameter that matters. What remains of the session without lots, traded on the
-# books as seen and at the venue 50 ms after receipt, as the fee per leg goes from nothing to beyond
-# the break-even:
+# Fee and latency together: each cell of the figure is a run of this chapter with its own `fee_bps`
+# and `max_latency_ms`, on the session {glue:text}`swept_dataset`, without lots. Every opportunity
+# that is open after the fee is sized when it is seen and traded at the venue so much later, and it
+# counts whatever has become of it, so that a cell can be negative. (The run in front of you has
+# {glue:text}`n_net` of them: {glue:text}`seen_profit:.4f` {glue:text}`start` on the books as seen,
+# {glue:text}`late_profit:.4f` at the venue {glue:text}`max_latency_ms:.0f` ms after receipt.)
 
-# %%
-top_fee_bps = max(1.25 * break_even_bps, 1.0)
-remains = {}
-for level in np.linspace(0.0, top_fee_bps, 26):
-    trips = history.episodes(above=(1 - level / 1e4) ** -3)
-    as_seen = late_edges(history, trips, [0.0], fee=level / 1e4, clock="local")
-    at_venue = late_edges(history, trips, [50.0], fee=level / 1e4)
-    remains[level] = [as_seen["profit"].sum(), at_venue["profit"].sum()]
-remains = pd.DataFrame.from_dict(
-    remains, orient="index", columns=["as seen", "50 ms late"]
+# %% tags=["sweep"]
+swept = published_sweep("triangular_fee_latency")
+left = swept.pivot_table(
+    index="parameters.fee_bps",
+    columns="parameters.max_latency_ms",
+    values="late_profit",
 )
-plots.lines(
-    remains,
-    x="taker fee, bp a leg",
-    y=f"profit of the session, {start}",
-    level=(0.0, ""),
-    caption="Total profit of trading every opportunity that is open after fees in "
-    f"{session.name}, against the fee.",
-    alt="Two curves of total profit against the fee; both end at zero.",
+plots.heatmap(
+    (1e3 * left).round(2) + 0.0,  # no minus before a zero
+    x="latency from receipt to the venue, ms",
+    y="taker fee, bp a leg",
+    z="thousandths of a USDT",
+    middle=0.0,
+    caption="What taker fee and latency leave of the session "
+    f"{swept['parameters.dataset'].iloc[0]}: total profit of every opportunity that "
+    "is open after fees, traded late. At the highest fee none is open.",
+    alt="A column of numbers for each latency: without latency from "
+    f"{1e3 * left.iloc[0, 0]:.2f} at no fee to {1e3 * left.iloc[-2, 0]:.2f} at "
+    f"{left.index[-2]:g} bp, at {left.columns[-1]:g} ms from "
+    f"{1e3 * left.iloc[0, -1]:.2f} to {1e3 * left.iloc[-2, -1]:.2f}.",
+)
+
+# %% tags=["sweep"]
+lost = 1 - left.iloc[0] / left.iloc[0, 0]
+slow = lost[lost > 0.1].index[0]  # the first latency that costs a tenth
+last_fee = left.apply(lambda column: column[column > 0].index.max())
+record(
+    swept_dataset=swept["parameters.dataset"].iloc[0],
+    swept_points=len(swept),
+    swept_gross=int(swept["n_gross"].iloc[0]),
+    swept_open=int(swept.loc[swept["n_net"] > 0, "n_net"].min()),
+    swept_none_fee=swept.loc[swept["n_net"] == 0, "parameters.fee_bps"].min(),
+    swept_best=1e3 * left.iloc[0, 0],
+    swept_quick_ms=lost[lost.index < slow].index.max(),
+    swept_slow_ms=slow,
+    swept_lost=lost[slow],
+    swept_fee_at_once=last_fee.iloc[0],
+    swept_fee_late=last_fee.iloc[-1],
+    swept_latest_ms=left.columns[-1],
+    swept_late_loss=1e3 * left.iloc[:, -1].min(),
 )
 
 # %% [markdown]
-# The same for other sessions and seeds, as experiments whose results come out as one table:
+# The session has {glue:text}`swept_gross` opportunities before fees and {glue:text}`swept_open` at
+# the highest fee at which any is open; at {glue:text}`swept_none_fee:.0f` bp a leg there is none,
+# and those cells are zero because nothing is traded. Without fee or latency the session is worth
+# {glue:text}`swept_best:.2f` thousandths of a USDT. Up to {glue:text}`swept_quick_ms:.0f` ms latency
+# costs nothing; at {glue:text}`swept_slow_ms:.0f` ms {glue:text}`swept_lost:.0%` of the profit
+# before fees are gone, as an opportunity has closed in between. The fee that the session carries
+# falls with it: {glue:text}`swept_fee_at_once:.0f` bp is the last on this grid that leaves a profit
+# at once, {glue:text}`swept_fee_late:.0f` bp after {glue:text}`swept_latest_ms:.0f` ms, where the
+# worst fee leaves {glue:text}`swept_late_loss:.2f` thousandths. None of this has an
+# error to quote: the {glue:text}`swept_points` cells are the same few trips, repriced, and a rise
+# from one latency to a longer one is a single change of a book. It shows how the two costs work
+# together, not what another session would leave.
+#
+# The sweep again, and its table with the profit on the books as seen:
 #
 # ```console
-# for fee in 0 2 5 10; do labkit run triangular_arbitrage -p fee_bps $fee; done
-# labkit results triangular_arbitrage
-# papermill notebooks/triangular_arbitrage.ipynb out.ipynb -p fee_bps 5
+# labkit sweep triangular_fee_latency
+# labkit results triangular_fee_latency
 # ```
+#
+# Anything else is swept from the command line, such as the simulated session with
+# `labkit sweep triangular_arbitrage -g fee_bps=0,5,10 -g max_latency_ms=20,100,500`.
 
 # %% [markdown]
 # ## Exercises
