@@ -801,8 +801,8 @@ plots.heatmap(
     x="depth of the signature",
     y="paths to fit on",
     z="gap, % of the upper bound",
-    caption="Distance of the upper from the lower bound, H = 0.3, over the depth of "
-    "the signature (the martingale's is one less) and the number of paths.",
+    caption="Distance of the upper from the lower bound, H = 0.3, over the depth "
+    "of the signature (the martingale's is one less) and the number of paths.",
     alt=f"With {many} paths the gap falls with each depth, from "
     f"{gaps.loc[many, shallowest]:.0f} to {gaps.loc[many, deepest]:.1f} per cent; "
     f"with {few} paths it is smallest, {gaps.loc[few, best]:.0f}, at depth {best} "
