@@ -49,7 +49,7 @@ import pandas as pd
 
 from labkit import backtest, data, hawkes, plots, published
 from labkit import market_making as mm
-from labkit.experiments import record
+from labkit.experiments import published_sweep, record
 
 # %% [markdown]
 # ## Parameters
@@ -60,7 +60,9 @@ trades = "simulated_order_flow"  # trades: real: "binance_trades_20240808"
 market = "SIM/USD"  # of the trades, looked at closely
 resolution_ms = 1.0  # tick of the venue's clock, milliseconds
 seed = 7  # of every simulation
-n_samples = 100  # simulated samples in each cell of the sweep
+n_samples = 400  # simulated samples whose intervals are counted
+sample_branching = 0.5  # their branching ratio
+sample_length = 1000.0  # their length, mean lifetimes of the excitation
 calibration_share = 0.4  # first share of the session, fitted only
 horizon_s = 10.0  # over which quotes look ahead, seconds
 risk_aversion = 0.05  # gamma as a share of k, of the market maker
@@ -89,6 +91,10 @@ if not (1 <= interval_ms <= 1e5 and 0 <= latency_ms <= 1e4):
     raise ValueError("interval_ms must be in [1, 1e5], latency_ms in [0, 1e4]")
 if not -100 < maker_fee_bp < 100 or n_samples < 20:
     raise ValueError("maker_fee_bp must be within 100, n_samples at least 20")
+if not (0.05 <= sample_branching <= 0.95 and 50 <= sample_length <= 1e4):
+    raise ValueError(
+        "sample_branching must be in [0.05, 0.95], sample_length in [50, 1e4]"
+    )
 record(dataset=dataset, market=market, maker_fee_bp=maker_fee_bp)
 
 # %% [markdown]
@@ -955,77 +961,108 @@ record(
 # %% [markdown]
 # ## Sweep
 #
-# Are the standard errors to be believed? Simulate, fit, and count how often the 95 % interval of the
-# branching ratio covers the truth, over the branching ratio and the length of the sample (in mean
-# lifetimes $1/\beta$ of the excitation). Each cell has {glue:text}`n_samples:d` samples, so that a
-# coverage of 95 % has a standard error of {glue:text}`coverage_se:.1f` points.
+# Are the standard errors to be believed? Simulate samples with a branching ratio of
+# {glue:text}`sample_branching:g` and {glue:text}`sample_length:g` mean lifetimes $1/\beta$ of the
+# excitation long, fit them, and count how often the 95 % interval of the branching ratio covers the
+# truth. With {glue:text}`n_samples:d` samples a coverage of 95 % has a standard error of
+# {glue:text}`coverage_se:.1f` points.
 
 # %%
-LENGTHS, RATIOS, cells = [300.0, 1_000.0, 3_000.0], [0.2, 0.5, 0.8], []
-for ratio in RATIOS:
-    for length in LENGTHS:
-        samples = hawkes.simulate(
-            0.5, ratio, 1.0, length, seed=seed, n_paths=n_samples
-        )
-        found = [hawkes.fit(one.times, length) for one in samples]
-        table = [one.intervals().loc["adjacency"] for one in found]
-        covered = [row["lower"] <= ratio <= row["upper"] for row in table]
-        estimates = np.array([one.adjacency for one in found])
-        cells.append(
-            {
-                "branching": ratio,
-                "length": length,
-                "median error": np.median(estimates) - ratio,
-                "mean absolute error": np.abs(
-                    np.minimum(estimates, 1) - ratio
-                ).mean(),
-                "at least 1, %": 100 * np.mean(estimates >= 1),
-                "no interval, %": 100
-                * np.mean([np.isnan(r["upper"]) for r in table]),
-                "coverage, %": 100 * np.mean(covered),
-            }
-        )
-sweep = pd.DataFrame(cells)
+own_seed = np.random.SeedSequence(
+    [seed, round(1e6 * sample_branching), round(1e3 * sample_length)]
+).generate_state(1)[0]
+samples = hawkes.simulate(
+    0.5, sample_branching, 1.0, sample_length, seed=int(own_seed), n_paths=n_samples
+)
+found = [hawkes.fit(one.times, sample_length) for one in samples]
+estimates = np.array([one.adjacency for one in found])
+intervals = pd.DataFrame([one.intervals().loc["adjacency"] for one in found])
+covered = intervals["lower"].le(sample_branching) & intervals["upper"].ge(
+    sample_branching
+)
 
 # %%
 record(
     n_samples=n_samples,
+    sample_branching=sample_branching,
+    sample_length=sample_length,
+    coverage=100 * covered.mean(),
     coverage_se=100 * np.sqrt(0.95 * 0.05 / n_samples),
-    long_coverage=sweep.loc[sweep["length"] == LENGTHS[-1], "coverage, %"].mean(),
-    short_coverage=sweep.loc[sweep["length"] == LENGTHS[0], "coverage, %"].mean(),
-    explosive=sweep.loc[sweep["length"] == LENGTHS[0], "at least 1, %"].mean(),
+    no_interval=100 * intervals["upper"].isna().mean(),
+    at_zero=100 * (estimates < 1e-6).mean(),
+    at_least_one=100 * (estimates >= 1).mean(),
+    median_error=np.median(estimates) - sample_branching,
+    mean_absolute_error=np.abs(np.minimum(estimates, 1) - sample_branching).mean(),
+    mean_events=np.mean([len(one.times) for one in samples]),
 )
-
-# %%
-sweep.set_index(["branching", "length"]).round(3)
-
-# %%
-coverage = sweep.pivot_table(
-    index="length", columns="branching", values="coverage, %"
-)
-plots.lines(
-    coverage.rename(columns="branching {:g}".format),
-    x="length of the sample, mean lifetimes (logarithmic)",
-    y="coverage, per cent",
-    level=(95.0, "nominal"),
-    caption="Coverage of nominal 95 % intervals for the branching ratio, over the "
-    f"length of the sample; {n_samples} samples a point.",
-    alt="Three curves near 95 per cent, the lowest point at "
-    f"{coverage.to_numpy().min():.0f}.",
-).update_xaxes(type="log", dtick=1)
 
 # %% [markdown]
-# In the longest samples the intervals cover {glue:text}`long_coverage:.1f` % on average, in the
-# shortest {glue:text}`short_coverage:.1f` % (a sample without an interval counts as not covered).
-# There {glue:text}`explosive:.1f` % of the estimates are
-# at least one: a slow decay with a large adjacency is a drift of the rate, and a short sample cannot
-# tell it from excitation, so that the mean of the estimates would say nothing (the absolute errors
-# count them as 1). Other sweeps, as experiments:
+# The intervals cover {glue:text}`coverage:.1f` %; a sample without an interval, as are
+# {glue:text}`no_interval:.1f` %, counts as not covered. The published sweep does the same at other
+# branching ratios and lengths. Its samples are simulated, whatever session the rest of a point stands
+# on, and every cell has random numbers of its own.
+
+# %% tags=["sweep"]
+swept = published_sweep("hawkes_coverage")
+coverages, explosive, missing, errors = (
+    swept.pivot_table(
+        name, "parameters.sample_length", "parameters.sample_branching"
+    )
+    for name in ("coverage", "at_least_one", "no_interval", "mean_absolute_error")
+)
+drawn_samples = swept["n_samples"].iloc[0]
+plots.heatmap(
+    coverages,
+    x="branching ratio",
+    y="length, mean lifetimes",
+    z="coverage, %",
+    middle=95.0,
+    caption="Coverage of nominal 95 % intervals for the branching ratio in "
+    f"simulated samples, {drawn_samples} a cell.",
+    alt="Least in the shortest samples of the least branching ratio, "
+    f"{coverages.iloc[0, 0]:.0f} per cent; in the longest from "
+    f"{coverages.iloc[-1].min():.0f} to {coverages.iloc[-1].max():.0f}.",
+)
+
+# %% tags=["sweep"]
+record(
+    swept_samples=drawn_samples,
+    swept_se=swept["coverage_se"].iloc[0],
+    long_coverage=coverages.iloc[-1].mean(),
+    long_se=swept["coverage_se"].iloc[0] / np.sqrt(coverages.shape[1]),
+    long_length=coverages.index[-1],
+    short_length=coverages.index[0],
+    weak_ratio=coverages.columns[0],
+    weak_coverage=weak["coverage"],
+    weak_zero=weak["at_zero"],
+    weak_explosive=weak["at_least_one"],
+    weak_missing=weak["no_interval"],
+    weak_given=100 * weak["coverage"] / (100 - weak["no_interval"]),
+    weak_error=weak["mean_absolute_error"],
+    weak_long=coverages.iloc[-1, 0],
+    strong_ratio=coverages.columns[-1],
+    strong_coverage=coverages.iloc[0, -1],
+)
+
+# %% [markdown]
+# A cell of {glue:text}`swept_samples:d` samples has a standard error of {glue:text}`swept_se:.1f` points
+# where the coverage is 95 %. In samples of {glue:text}`long_length:.0f` lifetimes the intervals cover
+# {glue:text}`long_coverage:.1f` % ({glue:text}`long_se:.1f`) on average over the branching ratios. In
+# those of {glue:text}`short_length:.0f` the branching ratio decides: {glue:text}`strong_coverage:.0f` % at
+# {glue:text}`strong_ratio:g`, {glue:text}`weak_coverage:.0f` % at {glue:text}`weak_ratio:g`, where the
+# longest come to {glue:text}`weak_long:.0f` %. With little excitation there is little to tell it by: of
+# the shortest and weakest samples {glue:text}`weak_missing:.0f` % have no interval
+# ({glue:text}`weak_zero:.0f` % have an estimate of 0, the edge of what it can be, where curvature gives no
+# standard error), and of the rest {glue:text}`weak_given:.0f` % cover, with intervals that are wide.
+# {glue:text}`weak_explosive:.0f` % of the estimates are at least one: a slow decay with a large adjacency
+# is a drift of the rate, and a short sample cannot tell it from excitation. The mean absolute error
+# there, such estimates taken as 1, is {glue:text}`weak_error:.2f`; the ratio is {glue:text}`weak_ratio:g`. The
+# sweep again, and another one:
 #
 # ```console
-# for s in 1 2 3; do labkit run hawkes_modeling -p seed $s; done
-# labkit results hawkes_modeling
-# papermill notebooks/hawkes_modeling.ipynb out.ipynb -p n_samples 500
+# labkit sweep hawkes_coverage
+# labkit results hawkes_coverage
+# labkit sweep hawkes_modeling -g seed=1:21 -p n_samples=100
 # ```
 
 # %% [markdown]

@@ -48,7 +48,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from labkit import plots, published, signatures, stopping
-from labkit.experiments import record
+from labkit.experiments import published_sweep, record
 
 # %% [markdown]
 # ## Parameters
@@ -99,18 +99,18 @@ def sample(index, size, number):
     return paths, noise
 
 
-def bounds_at(index, size=n_paths, level=depth, dual=dual_depth):
+def bounds_at(index):
     """Bounds on the value of stopping the process of a Hurst index."""
     (train, known), (fresh, new) = (
-        sample(index, size, number) for number in (TRAIN, FRESH)
+        sample(index, n_paths, number) for number in (TRAIN, FRESH)
     )
     return stopping.signature_stopping(
         train,
         train,
         fresh,
         fresh,
-        depth=level,
-        dual_depth=dual,
+        depth=depth,
+        dual_depth=dual_depth,
         innovations=known,
         fresh_innovations=new,
     )
@@ -582,6 +582,10 @@ print(f"labkit takes {seconds[0] / seconds[1]:.3f} of the time by hand")
 # %%
 central = bounds_at(hurst)
 boundary, boundary_error = boundary_at(hurst, central)
+fresh, new = sample(hurst, n_paths, FRESH)
+clean = fresh - central.policy.martingale(fresh, fresh, new)
+missed = clean.max(axis=1) - clean[np.arange(n_paths), central.stops]
+np.testing.assert_allclose(missed.mean(), central.gap, atol=1e-9)
 record(
     lower=central.lower,
     lower_error=central.lower_error,
@@ -594,6 +598,7 @@ record(
     boundary_error=boundary_error,
     share=100 * boundary / central.lower,
     gap=100 * central.gap / central.upper,
+    gap_error=100 * missed.std(ddof=1) / math.sqrt(n_paths) / central.upper,
     fewer=(central.plain_error / central.lower_error) ** 2,
 )
 
@@ -778,50 +783,65 @@ published.check(
 # ### Depth and number of paths
 #
 # A deeper signature has more coefficients, and more coefficients want more paths. The gap between the
-# bounds tells when one has run ahead of the other.
+# bounds tells when one has run ahead of the other. Here is a published sweep of this chapter: fractional
+# Brownian motion with $H = 0.3$, simulated, at each depth of the rule (the martingale's is one less) and
+# each number of paths to fit on, with as many fresh ones to take the bounds on.
 
-# %%
-SIZES = (n_paths // 4, n_paths)
-sweep = pd.DataFrame(
-    {
-        f"{size:,} paths": {
-            level: bounds_at(hurst, size, level, max(level - 1, 0)).gap
-            for level in range(1, depth + 2)
-        }
-        for size in SIZES
-    }
+# %% tags=["sweep"]
+swept = published_sweep("stopping_depth_paths")
+gaps, gap_errors = (
+    swept.pivot_table(name, "parameters.n_paths", "parameters.depth")
+    for name in ("gap", "gap_error")
+)
+few, many = gaps.index.min(), gaps.index.max()
+shallowest, deepest = gaps.columns.min(), gaps.columns.max()
+best = gaps.loc[few].idxmin()
+plots.heatmap(
+    gaps,
+    x="depth of the signature",
+    y="paths to fit on",
+    z="gap, % of the upper bound",
+    caption="Distance of the upper from the lower bound, H = 0.3, over the depth "
+    "of the signature (the martingale's is one less) and the number of paths.",
+    alt=f"With {many} paths the gap falls with each depth, from "
+    f"{gaps.loc[many, shallowest]:.0f} to {gaps.loc[many, deepest]:.1f} per cent; "
+    f"with {few} paths it is smallest, {gaps.loc[few, best]:.0f}, at depth {best} "
+    f"and {gaps.loc[few, deepest]:.0f} at depth {deepest}.",
 )
 
-# %%
-plots.lines(
-    sweep,
-    x="depth of the signature",
-    y="gap between the bounds",
-    caption=f"Distance of the upper from the lower bound, H = {hurst:g}, over the "
-    "depth of the signature (the martingale's is one less), for two numbers of "
-    "paths.",
-    alt=f"Two curves: with few paths from {sweep.iloc[0, 0]:.3f} to "
-    f"{sweep.iloc[-1, 0]:.3f}, with many from {sweep.iloc[0, 1]:.3f} to "
-    f"{sweep.iloc[-1, 1]:.3f}.",
-).update_xaxes(dtick=1)
-
-# %%
+# %% tags=["sweep"]
 record(
-    gap_first=sweep.iloc[0, 1],
-    gap_last=sweep.iloc[-1, 1],
-    gap_few=sweep.iloc[-1, 0],
-    n_few=SIZES[0],
+    n_few=few,
+    n_many=many,
+    deepest=deepest,
+    best_of_few=best,
+    gap_first=gaps.loc[many, shallowest],
+    gap_first_few=gaps.loc[few, shallowest],
+    gap_last=gaps.loc[many, deepest],
+    gap_last_error=gap_errors.loc[many, deepest],
+    gap_few=gaps.loc[few, best],
+    gap_few_error=gap_errors.loc[few, best],
+    gap_few_last=gaps.loc[few, deepest],
+    gap_few_last_error=gap_errors.loc[few, deepest],
+    terms=2 ** (deepest + 2),  # half of them the rule's
 )
 
 # %% [markdown]
-# From depth 1 to the deepest, the gap goes from {glue:text}`gap_first:.3f` to
-# {glue:text}`gap_last:.3f`; with {glue:text}`n_few:d` paths it ends at {glue:text}`gap_few:.3f`. The same as
-# experiments:
+# With {glue:text}`n_many:d` paths the gap goes from {glue:text}`gap_first:.0f` % at depth 1 to
+# {glue:text}`gap_last:.1f` % ({glue:text}`gap_last_error:.1f`) at depth {glue:text}`deepest:d`, each level
+# adding less than the one before. With {glue:text}`n_few:d` it is least at depth
+# {glue:text}`best_of_few:d`, {glue:text}`gap_few:.1f` % ({glue:text}`gap_few_error:.1f`), and at depth
+# {glue:text}`deepest:d` it is {glue:text}`gap_few_last:.1f` % ({glue:text}`gap_few_last_error:.1f`): there
+# each date has {glue:text}`terms:d` coefficients to fit, half the rule's and half the martingale's. At depth 1 paths do not help,
+# {glue:text}`gap_first_few:.0f` % with the fewest: what is missing is terms. In brackets are standard
+# errors of fresh paths, for rules as they were made. All points share one seed, so the few paths are the
+# first of the many and neighbours err together; another seed would make other rules. The sweep again,
+# and then one over the seed and the polynomials of the martingale:
 #
 # ```console
-# for n in 1024 4096 16384; do labkit run signature_optimal_stopping -p n_paths $n; done
-# labkit run signature_optimal_stopping -p depth 5 -p dual_depth 4 -p degree 3
-# labkit results signature_optimal_stopping
+# labkit sweep stopping_depth_paths
+# labkit results stopping_depth_paths
+# labkit sweep signature_optimal_stopping -g seed=0:5 -g degree=1,2,3
 # ```
 #
 # ### What the bounds do not cover

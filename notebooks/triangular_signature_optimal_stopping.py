@@ -55,7 +55,7 @@ from scipy import stats
 
 from labkit import data, plots, signatures
 from labkit.arbitrage import realised_edges, triangle_history, triangles
-from labkit.experiments import record
+from labkit.experiments import published_sweep, record
 from labkit.stopping import (
     fractional_brownian_motion,
     fractional_innovations,
@@ -856,46 +856,104 @@ plots.lines(
 #
 # ## Fee by latency
 #
-# What the signature rule of depth {glue:text}`depth` earns beyond the best threshold as fee and
-# latency change, everything made anew for each point, on windows that at its latency are over before
-# the split.
+# At the fee and latency of this run, {glue:text}`fee_bps:g` bp a leg and {glue:text}`latency_ms:g` ms:
+# what the signature rule of depth {glue:text}`depth` promises on the windows it is made on, and what it
+# earns later beyond the best threshold, which is the one that falls with time.
 
 # %%
-sweep_fees = np.unique([0.0, 1.0, 3.0, fee_bps])
-sweep_ms = np.array([0.0, 10.0, 20.0, 50.0, 100.0, 200.0])
-gains, widths = ({f"fee {x:g} bp": [] for x in sweep_fees} for _ in range(2))
-for level in sweep_fees:
-    for delay in sweep_ms:
-        train, fresh, where = session_worlds(level, delay)
-        row = compared(
-            rules(train, fresh, depths=(depth,)),
-            fresh[1],
-            lambda x, at=where: block_error(x, at),
-        ).loc[f"signature, depth {depth}"]
-        gains[f"fee {level:g} bp"].append(row["less reference"])
-        widths[f"fee {level:g} bp"].append(student(where) * row["s.e. of that"])
-gains, widths = (pd.DataFrame(x, index=sweep_ms) for x in (gains, widths))
-
-# %%
-plots.lines(
-    gains,
-    band={x: (gains[x] - widths[x], gains[x] + widths[x]) for x in gains},
-    x="latency, ms",
-    y="more than the threshold, bp",
-    level=(0.0, "the best threshold"),
-    caption=f"Signature rule of depth {depth} less the best threshold in "
-    f"{session.name}, by fee a leg and latency; {SURE:.0%} intervals from blocks.",
-    alt=f"{len(sweep_fees)} curves against latency between "
-    f"{gains.min(axis=None):.2f} and {gains.max(axis=None):.2f} basis points.",
+train, fresh, where = session_worlds(fee_bps)
+found = rules(train, fresh, depths=(depth,))
+own = f"signature, depth {depth}"
+here = compared(found, fresh[1], lambda x, at=where: block_error(x, at))
+ours, theirs = (earned(fresh[1], found[name]) for name in (own, FALLING))
+record(
+    fee_promise=policy(from_zero(train[0]), train[1], depth, False).in_sample,
+    fee_earned=here.loc[own, "mean, bp"],
+    fee_threshold=here.loc[FALLING, "mean, bp"],
+    fee_gain=here.loc[own, "less reference"],
+    fee_gain_width=student(where) * here.loc[own, "s.e. of that"],
+    fee_windows=len(where),
+    fee_blocks=len(np.unique(where)),
+    fee_differ=int((ours != theirs).sum()),
 )
 
 # %% [markdown]
-# The same for other sessions, depths and seeds:
+# It promises {glue:text}`fee_promise:.3f` bp a window and earns {glue:text}`fee_earned:.3f`,
+# {glue:text}`fee_gain:.3f` more than the threshold, with an interval of {glue:text}`fee_gain_width:.3f`
+# to each side; in {glue:text}`fee_differ` of {glue:text}`fee_windows` windows they earn different
+# amounts. A published sweep, with everything made anew for each point on windows that at its latency
+# are over before the split:
+
+# %% tags=["sweep"]
+swept = published_sweep("stopping_fee_latency")
+grid = swept.set_index(["parameters.fee_bps", "parameters.latency_ms"])
+promises, gains = (grid[name].unstack() for name in ("fee_promise", "fee_gain"))
+swept_session = swept["parameters.dataset"].iloc[0]
+plots.heatmap(
+    promises,
+    x="latency, ms",
+    y="fee a leg, bp",
+    z="promised, bp a window",
+    digits=2,
+    caption="What the signature rule of depth 2 promises on the windows it is made "
+    f"on in {swept_session}, by fee and latency.",
+    alt=f"From {promises.iloc[0, 0]:.2f} basis points without fee and latency to "
+    f"{promises.iloc[0, -1]:.2f} at {promises.columns[-1]:g} ms and "
+    f"{promises.iloc[-1, 0]:.2f} at a fee of {promises.index[-1]:g} bp.",
+)
+
+# %% tags=["sweep"]
+plots.heatmap(
+    gains,
+    x="latency, ms",
+    y="fee a leg, bp",
+    z="more than the threshold, bp",
+    middle=0.0,
+    digits=2,
+    caption="What the same rules earn on later windows beyond the best threshold.",
+    alt=f"{(gains == 0).sum(axis=None)} of {gains.size} cells are 0, the others "
+    f"between {gains.min(axis=None):.2f} and {gains.max(axis=None):.2f} basis "
+    "points a window.",
+)
+
+# %% tags=["sweep"]
+widest = swept.loc[swept["fee_gain"].abs().idxmax()]
+record(
+    swept_session=swept_session,
+    swept_points=len(swept),
+    swept_differ=int((swept["fee_differ"] > 0).sum()),
+    swept_most_differ=swept["fee_differ"].max(),
+    swept_idle=int(((swept["fee_earned"] == 0) & (swept["fee_differ"] == 0)).sum()),
+    swept_gain=widest["fee_gain"],
+    swept_width=widest["fee_gain_width"],
+    swept_least=swept["fee_windows"].min(),
+    swept_blocks=swept["fee_blocks"].min(),
+    promise_first=promises.iloc[0, 0],
+    promise_late=promises.iloc[0, -1],
+    promise_fee=promises.iloc[1, 0],
+    fee_one=promises.index[1],
+    late_ms=promises.columns[-1],
+    promise_last=promises.iloc[-1].max(),
+    fee_last=promises.index[-1],
+)
+
+# %% [markdown]
+# In {glue:text}`swept_session` depth 2 promises {glue:text}`promise_first:.2f` bp a window without fee
+# and latency, {glue:text}`promise_late:.2f` at {glue:text}`late_ms:.0f` ms,
+# {glue:text}`promise_fee:.2f` at a fee of {glue:text}`fee_one:g` bp and at most
+# {glue:text}`promise_last:.2f` at {glue:text}`fee_last:g` bp. On later windows the rule and the
+# threshold earn different amounts at {glue:text}`swept_differ` of {glue:text}`swept_points` points, in
+# at most {glue:text}`swept_most_differ` windows; the largest difference is {glue:text}`swept_gain:.3f` bp,
+# with an interval of {glue:text}`swept_width:.3f` to each side. At {glue:text}`swept_idle` points both
+# earn exactly nothing, so that their 0 says only that there was nothing to take. With
+# {glue:text}`swept_least` or a few more later windows in {glue:text}`swept_blocks` blocks, the same ones
+# at each point but for the last orders, this table cannot tell fees or latencies apart in what is
+# earned; what it does show is the fall of the promise. The sweep again, and others:
 #
 # ```console
-# for d in 1 2 3 4; do labkit run triangular_signature_optimal_stopping -p depth $d; done
-# labkit results triangular_signature_optimal_stopping
-# papermill notebooks/triangular_signature_optimal_stopping.ipynb out.ipynb -p hurst 0.2
+# labkit sweep stopping_fee_latency
+# labkit results stopping_fee_latency
+# labkit sweep triangular_signature_optimal_stopping -g depth=1,2,3,4 -g fee_bps=0,1,2
 # ```
 
 # %% [markdown]
