@@ -698,8 +698,8 @@ plots.heatmap(
     z="thousandths of a USDT",
     middle=0.0,
     caption="What taker fee and latency leave of the session "
-    f"{swept['parameters.dataset'].iloc[0]}: total profit of every opportunity that "
-    "is open after fees, traded late. At the highest fee none is open.",
+    f"{swept['parameters.dataset'].iloc[0]}: total profit of every opportunity "
+    "that is open after fees, traded late. At the highest fee none is open.",
     alt="A column of numbers for each latency: without latency from "
     f"{1e3 * left.iloc[0, 0]:.2f} at no fee to {1e3 * left.iloc[-2, 0]:.2f} at "
     f"{left.index[-2]:g} bp, at {left.columns[-1]:g} ms from "
