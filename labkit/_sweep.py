@@ -22,6 +22,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -437,6 +438,9 @@ class _Dask:
             run = futures.pop(future)
             try:
                 outcome, _ = future.result()
+            except CancelledError as error:  # the job was on the worker that died
+                outcome = Outcome("failed", f"{type(error).__name__}: {error}", died=True)
+                shared = self._client.scatter(self.job, broadcast=True, hash=False)
             except Exception as error:  # KilledWorker, or what cannot be sent
                 outcome = Outcome("failed", f"{type(error).__name__}: {error}")
             if outcome.died and tries[run] < TRIES:

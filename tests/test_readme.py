@@ -30,7 +30,7 @@ COMMANDS = [
 def folder(tmp_path_factory):
     """A folder from which the commands see the project, but write their runs elsewhere."""
     folder = tmp_path_factory.mktemp("readme")
-    for name in ("notebooks", "data", "labkit"):
+    for name in ("notebooks", "data", "labkit", "book"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

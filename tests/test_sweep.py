@@ -88,9 +88,18 @@ def forks(mark):
 
 def started(command, mark):
     """A command in a session of its own, whose forks can be told from others."""
-    environment = {**os.environ, "LABKIT_TEST_MARK": mark}
+
+    def listening():  # whoever runs the tests in the background has SIGINT ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     return subprocess.Popen(
-        command, stdout=-1, stderr=-1, text=True, start_new_session=True, env=environment
+        command,
+        stdout=-1,
+        stderr=-1,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "LABKIT_TEST_MARK": mark},
+        preexec_fn=listening,
     )
 
 
