@@ -184,7 +184,7 @@ def heatmap(
     caption: str,
     alt: str,
     middle: float | None = None,
-    digits: int = 3,
+    numbers: str = ".3g",
     height: int = 380,
 ) -> go.Figure:
     """A table as coloured cells with their numbers, for a quantity over two parameters.
@@ -200,8 +200,8 @@ def heatmap(
         What the numbers are, with units.
     middle : float, optional
         Value at which the colour turns, for instance 0 between gains and losses.
-    digits : int
-        Significant digits of the numbers in the cells.
+    numbers : str
+        How the numbers in the cells are printed, such as `.3g` or `.2f`; a zero has no sign.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def heatmap(
     values = frame.to_numpy()
     if not np.isfinite(values).any():
         raise ValueError("data must hold at least one finite number")
-    text = [["" if np.isnan(v) else f"{v:.{digits}g}" for v in row] for row in values]
+    text = [["" if np.isnan(v) else f"{v:z{numbers}}" for v in row] for row in values]
     turning = [(0.0, COLORS[0]), (0.5, "#F2F2F2"), (1.0, COLORS[3])]
     fig = go.Figure(
         go.Heatmap(

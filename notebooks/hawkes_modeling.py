@@ -1004,11 +1004,8 @@ record(
 
 # %% tags=["sweep"]
 swept = published_sweep("hawkes_coverage")
-coverages, explosive, missing, errors = (
-    swept.pivot_table(
-        name, "parameters.sample_length", "parameters.sample_branching"
-    )
-    for name in ("coverage", "at_least_one", "no_interval", "mean_absolute_error")
+coverages = swept.pivot_table(
+    "coverage", "parameters.sample_length", "parameters.sample_branching"
 )
 drawn_samples = swept["n_samples"].iloc[0]
 plots.heatmap(
@@ -1025,6 +1022,8 @@ plots.heatmap(
 )
 
 # %% tags=["sweep"]
+cells = swept.set_index(["parameters.sample_branching", "parameters.sample_length"])
+weak = cells.loc[(coverages.columns[0], coverages.index[0])]
 record(
     swept_samples=drawn_samples,
     swept_se=swept["coverage_se"].iloc[0],

@@ -1016,10 +1016,10 @@ def over_both(column):
 axes = {"x": "delay each way, ms", "y": "risk aversion, gamma / k"}
 gross, gross_se = over_both("gross_ticks"), over_both("gross_se_ticks")
 plots.heatmap(
-    gross.round(),
+    gross,
     **axes,
     z="ticks",
-    digits=4,
+    numbers=".0f",
     caption="Profit per order filled, before fees, on "
     f"{swept['parameters.dataset'].iloc[0]}; standard errors from "
     f"{gross_se.min(axis=None):.0f} to {gross_se.max(axis=None):.0f} ticks.",
@@ -1030,10 +1030,10 @@ plots.heatmap(
 # %% tags=["sweep"]
 moved_1s, moved_1s_se = over_both("markout_1s"), over_both("markout_1s_se")
 plots.heatmap(
-    moved_1s.round(),
+    moved_1s,
     **axes,
     z="ticks",
-    digits=4,
+    numbers=".0f",
     caption="Mean move of the mid in our favour within one second of a fill, same "
     f"runs; standard errors from {moved_1s_se.min(axis=None):.0f} to "
     f"{moved_1s_se.max(axis=None):.0f} ticks.",

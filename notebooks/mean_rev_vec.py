@@ -1120,10 +1120,10 @@ def over_both(column):
 axes = {"x": "days that an estimate sees", "y": "assets in the portfolio"}
 gross_swept, net_swept = over_both("shared_gross"), over_both("shared_net")
 plots.heatmap(
-    gross_swept.round(2) + 0.0,  # no minus before a zero
+    gross_swept,
     **axes,
     z="annual Sharpe ratio",
-    digits=2,
+    numbers=".2f",
     middle=0.0,
     caption="Sharpe ratio before costs of the rolling strategy on "
     f"{swept['parameters.dataset'].iloc[0]}, every cell on the same "
@@ -1135,10 +1135,10 @@ plots.heatmap(
 
 # %% tags=["sweep"]
 plots.heatmap(
-    net_swept.round(2) + 0.0,
+    net_swept,
     **axes,
     z="annual Sharpe ratio",
-    digits=2,
+    numbers=".2f",
     middle=0.0,
     caption="The same after costs of 0.1 bp a unit, as in the book.",
     alt="A table of numbers over window and assets, between "

@@ -832,11 +832,11 @@ record(
 # adding less than the one before. With {glue:text}`n_few:d` it is least at depth
 # {glue:text}`best_of_few:d`, {glue:text}`gap_few:.1f` % ({glue:text}`gap_few_error:.1f`), and at depth
 # {glue:text}`deepest:d` it is {glue:text}`gap_few_last:.1f` % ({glue:text}`gap_few_last_error:.1f`): there
-# each date has {glue:text}`terms:d` coefficients to fit, half the rule's and half the martingale's. At depth 1 paths do not help,
-# {glue:text}`gap_first_few:.0f` % with the fewest: what is missing is terms. In brackets are standard
-# errors of fresh paths, for rules as they were made. All points share one seed, so the few paths are the
-# first of the many and neighbours err together; another seed would make other rules. The sweep again,
-# and then one over the seed and the polynomials of the martingale:
+# each date has {glue:text}`terms:d` coefficients to fit, half the rule's and half the martingale's. At
+# depth 1 paths do not help, {glue:text}`gap_first_few:.0f` % with the fewest: what is missing is terms.
+# In brackets are standard errors of fresh paths, for rules as they were made. All points share one seed,
+# so the few paths are the first of the many and neighbours err together; another seed would make other
+# rules. The sweep again, and then one over the seed and the polynomials of the martingale:
 #
 # ```console
 # labkit sweep stopping_depth_paths

@@ -886,15 +886,17 @@ record(
 
 # %% tags=["sweep"]
 swept = published_sweep("stopping_fee_latency")
-grid = swept.set_index(["parameters.fee_bps", "parameters.latency_ms"])
-promises, gains = (grid[name].unstack() for name in ("fee_promise", "fee_gain"))
+promises, gains = (
+    swept.pivot_table(name, "parameters.fee_bps", "parameters.latency_ms")
+    for name in ("fee_promise", "fee_gain")
+)
 swept_session = swept["parameters.dataset"].iloc[0]
 plots.heatmap(
     promises,
     x="latency, ms",
     y="fee a leg, bp",
     z="promised, bp a window",
-    digits=2,
+    numbers=".2f",
     caption="What the signature rule of depth 2 promises on the windows it is made "
     f"on in {swept_session}, by fee and latency.",
     alt=f"From {promises.iloc[0, 0]:.2f} basis points without fee and latency to "
@@ -909,7 +911,7 @@ plots.heatmap(
     y="fee a leg, bp",
     z="more than the threshold, bp",
     middle=0.0,
-    digits=2,
+    numbers=".2f",
     caption="What the same rules earn on later windows beyond the best threshold.",
     alt=f"{(gains == 0).sum(axis=None)} of {gains.size} cells are 0, the others "
     f"between {gains.min(axis=None):.2f} and {gains.max(axis=None):.2f} basis "
