@@ -23,6 +23,7 @@ import numpy as np
 
 from labkit._backend import backend, kernels
 from labkit._paths import project_root
+from labkit._warm import lean_jsonschema
 from labkit.data import catalogue
 from labkit.errors import UnknownParameter
 
@@ -78,7 +79,8 @@ def notebook_path(notebook: str | Path) -> Path:
 
 def read_notebook(path: Path) -> NotebookNode:
     """A notebook's content, in format 4."""
-    import nbformat  # over a second, which a chapter that only records need not wait for
+    with lean_jsonschema():
+        import nbformat  # which a chapter that only records need not wait for
 
     return nbformat.read(path, as_version=4)
 

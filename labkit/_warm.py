@@ -30,12 +30,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["THREADS", "WarmProcess", "Zygote", "available", "shared"]
+__all__ = ["THREADS", "WarmProcess", "Zygote", "available", "lean_jsonschema", "shared"]
 
 # Read when the libraries are imported or start their pools.
 THREADS = (
@@ -69,6 +69,23 @@ STACK = (
 def available() -> bool:
     """True where kernels can be forked."""
     return sys.platform == "linux"
+
+
+@contextlib.contextmanager
+def lean_jsonschema() -> Iterator[None]:
+    """Import nbformat here: jsonschema does not build its parser of IRIs, which takes 1.5 s.
+
+    It looks whether there is one when it is imported; a notebook has no IRI to check.
+    """
+    name = "rfc3987_syntax"
+    hidden = name not in sys.modules and "jsonschema" not in sys.modules
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # so import raises ImportError
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[name]
 
 
 # ---------------------------------------------------------------- the side that asks
@@ -463,7 +480,8 @@ def _main(folder: Path, modules: Sequence[str]) -> None:
     owner, job = os.getpid(), None
     forks: set[int] = set()
     try:
-        _preload(modules)
+        with lean_jsonschema():
+            _preload(modules)
         os.environ.pop(_ARROW, None)
         running = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         if running != 1:

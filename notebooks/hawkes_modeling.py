@@ -1024,6 +1024,8 @@ plots.heatmap(
 # %% tags=["sweep"]
 cells = swept.set_index(["parameters.sample_branching", "parameters.sample_length"])
 weak = cells.loc[(coverages.columns[0], coverages.index[0])]
+middle = cells.loc[(coverages.columns[0], coverages.index[-2])]
+assert coverages.min(axis=None) == weak["coverage"], "the figure's text says so"
 record(
     swept_samples=drawn_samples,
     swept_se=swept["coverage_se"].iloc[0],
@@ -1039,6 +1041,9 @@ record(
     weak_given=100 * weak["coverage"] / (100 - weak["no_interval"]),
     weak_error=weak["mean_absolute_error"],
     weak_long=coverages.iloc[-1, 0],
+    weak_mid_length=coverages.index[-2],
+    weak_mid_coverage=middle["coverage"],
+    weak_mid_missing=middle["no_interval"],
     strong_ratio=coverages.columns[-1],
     strong_coverage=coverages.iloc[0, -1],
 )
@@ -1046,14 +1051,17 @@ record(
 # %% [markdown]
 # A cell of {glue:text}`swept_samples:d` samples has a standard error of {glue:text}`swept_se:.1f` points
 # where the coverage is 95 %. In samples of {glue:text}`long_length:.0f` lifetimes the intervals cover
-# {glue:text}`long_coverage:.1f` % ({glue:text}`long_se:.1f`) on average over the branching ratios. In
-# those of {glue:text}`short_length:.0f` the branching ratio decides: {glue:text}`strong_coverage:.0f` % at
+# {glue:text}`long_coverage:.1f` % ({glue:text}`long_se:.1f`) on average over the branching ratios,
+# against a nominal 95 %. In those of {glue:text}`short_length:.0f` the branching ratio decides: {glue:text}`strong_coverage:.0f` % at
 # {glue:text}`strong_ratio:g`, {glue:text}`weak_coverage:.0f` % at {glue:text}`weak_ratio:g`, where the
 # longest come to {glue:text}`weak_long:.0f` %. With little excitation there is little to tell it by: of
 # the shortest and weakest samples {glue:text}`weak_missing:.0f` % have no interval
 # ({glue:text}`weak_zero:.0f` % have an estimate of 0, the edge of what it can be, where curvature gives no
 # standard error), and of the rest {glue:text}`weak_given:.0f` % cover, with intervals that are wide.
-# {glue:text}`weak_explosive:.0f` % of the estimates are at least one: a slow decay with a large adjacency
+# Missing intervals are not all of it: at {glue:text}`weak_mid_length:.0f` lifetimes only
+# {glue:text}`weak_mid_missing:.1f` % have none, and {glue:text}`weak_mid_coverage:.0f` % cover. Near 0 the
+# estimate is not normal, and an interval from the curvature is too short on its upper side. In the
+# shortest and weakest samples {glue:text}`weak_explosive:.1f` % of the estimates are at least one: a slow decay with a large adjacency
 # is a drift of the rate, and a short sample cannot tell it from excitation. The mean absolute error
 # there, such estimates taken as 1, is {glue:text}`weak_error:.2f`; the ratio is {glue:text}`weak_ratio:g`. The
 # sweep again, and another one:

@@ -864,13 +864,14 @@ record(
     at_once_ticks=rows["replay, no delay"][3],
     fee_ticks=fee_ticks,
     n_filled=plain[0],
+    n_blocks=len(by_block(result)),
 )
 
 # %% [markdown]
 # The model promises {glue:text}`promised_ticks:.2f` ticks on each order; the replay earns
 # {glue:text}`gross_ticks:.2f` before fees, with a standard error of {glue:text}`gross_se_ticks:.2f`
-# from {glue:text}`n_filled:.0f` orders in 10-second blocks taken as independent. The fee takes
-# {glue:text}`fee_ticks:.2f` ticks of each.
+# from {glue:text}`n_filled:.0f` orders in {glue:text}`n_blocks` blocks of ten seconds, taken as
+# independent. The fee takes {glue:text}`fee_ticks:.2f` ticks of each.
 #
 # (what-a-fill-knows)=
 # ### What a fill knows
@@ -1043,11 +1044,13 @@ plots.heatmap(
 
 # %% tags=["sweep"]
 filled_at, net = over_both("n_filled"), over_both("net_ticks")
+assert (gross < 0).all(axis=None), "the text says that the quotes earn nowhere"
 record(
     swept_dataset=swept["parameters.dataset"].iloc[0],
     swept_points=len(swept),
     swept_worst=gross.min(axis=None),
     swept_best=gross.max(axis=None),
+    swept_spread=np.ptp(gross),
     swept_se_low=gross_se.min(axis=None),
     swept_se_high=gross_se.max(axis=None),
     swept_losing=int((gross + 2 * gross_se < 0).sum(axis=None)),
@@ -1070,16 +1073,16 @@ record(
 # The model promises from {glue:text}`swept_promised_low:.0f` to {glue:text}`swept_promised_high:.0f`
 # ticks on an order, the less the more risk-averse the quotes. The replay pays between
 # {glue:text}`swept_worst:.0f` and {glue:text}`swept_best:.0f`, with standard errors from
-# {glue:text}`swept_se_low:.0f` to {glue:text}`swept_se_high:.0f`: the differences between cells are within
-# these errors, and {glue:text}`swept_losing` of the {glue:text}`swept_points` lie more than two standard errors below
-# zero. All are replays of the same minutes, so they are not so many confirmations; but nor is there
+# {glue:text}`swept_se_low:.0f` to {glue:text}`swept_se_high:.0f`. No two cells are more than
+# {glue:text}`swept_spread:.0f` apart, and {glue:text}`swept_losing` of the {glue:text}`swept_points` lie
+# more than two standard errors below zero. All are replays of the same minutes, so they are not so many confirmations; but nor is there
 # a corner of the grid in which the quotes earn. The second figure says why. Orders are filled from
 # {glue:text}`swept_earned_low:.0f` to {glue:text}`swept_earned_high:.0f` ticks away from the mid, and
 # a second later the mid has moved {glue:text}`swept_markout_low:.0f` to
-# {glue:text}`swept_markout_high:.0f` in our favour. What latency changes is how much is traded: at
+# {glue:text}`swept_markout_high:.0f` in our favour. What latency changes is mostly how much is traded: at
 # $\gamma / k$ = {glue:text}`swept_least_risk:g`, {glue:text}`swept_filled_quick:.0f` orders are filled
 # without delay and {glue:text}`swept_filled_late:.0f` at {glue:text}`swept_slowest_ms:.0f` ms. A fee of
-# {glue:text}`swept_fee_bp:g` bp, {glue:text}`swept_fee:.0f` ticks an order, leaves
+# {glue:text}`swept_fee_bp:g` bp, about {glue:text}`swept_fee:.0f` ticks an order, leaves
 # {glue:text}`swept_net_best:.0f` in the best cell.
 #
 # The sweep again, and its table, which has the profit after the fee and all standard errors:

@@ -1142,8 +1142,8 @@ plots.heatmap(
     middle=0.0,
     caption="The same after costs of 0.1 bp a unit, as in the book.",
     alt="A table of numbers over window and assets, between "
-    f"{net_swept.min(axis=None):.2f} and {net_swept.max(axis=None):.2f}; they rise "
-    "from the short windows to the long ones.",
+    f"{net_swept.min(axis=None):.2f} and {net_swept.max(axis=None):.2f}; least "
+    "at the shortest window in every row.",
 )
 
 # %% tags=["sweep"]
@@ -1151,6 +1151,8 @@ se_swept = swept["shared_se"].max()
 in_errors = gross_swept / over_both("shared_se")
 traded = swept.groupby("parameters.window")["shared_turnover"].mean()
 best_cell = swept.loc[swept["shared_net"].idxmax()]
+assert best_cell["shared_net"] < se_swept, "the text says so"
+assert (net_swept.idxmin(axis=1) == net_swept.columns[0]).all(), "the figure's text does"
 record(
     swept_dataset=swept["parameters.dataset"].iloc[0],
     swept_points=len(swept),
@@ -1173,8 +1175,9 @@ record(
 )
 
 # %% [markdown]
-# With a standard error of {glue:text}`swept_se:.2f` in every cell (neighbours hold much the same
-# positions, so they agree better than that), {glue:text}`swept_sure` of {glue:text}`swept_points` are
+# With a standard error of {glue:text}`swept_se:.2f` in every cell, for independent days (differences
+# of cells have errors of their own: small between portfolios of many assets, which hold much the
+# same, and as large as this one between small portfolios), {glue:text}`swept_sure` of {glue:text}`swept_points` are
 # more than two errors above zero before costs. The largest, {glue:text}`swept_gross_best:.2f`, is
 # {glue:text}`swept_errors:.1f` errors away, where the largest of {glue:text}`swept_points` independent
 # looks would need {glue:text}`swept_threshold:.1f` to be significant at 5 per cent (Bonferroni).

@@ -585,6 +585,7 @@ boundary, boundary_error = boundary_at(hurst, central)
 fresh, new = sample(hurst, n_paths, FRESH)
 clean = fresh - central.policy.martingale(fresh, fresh, new)
 missed = clean.max(axis=1) - clean[np.arange(n_paths), central.stops]
+relative = missed - central.gap / central.upper * clean.max(axis=1)  # its delta method
 np.testing.assert_allclose(missed.mean(), central.gap, atol=1e-9)
 record(
     lower=central.lower,
@@ -598,7 +599,7 @@ record(
     boundary_error=boundary_error,
     share=100 * boundary / central.lower,
     gap=100 * central.gap / central.upper,
-    gap_error=100 * missed.std(ddof=1) / math.sqrt(n_paths) / central.upper,
+    gap_error=100 * relative.std(ddof=1) / math.sqrt(n_paths) / central.upper,
     fewer=(central.plain_error / central.lower_error) ** 2,
 )
 
@@ -810,6 +811,10 @@ plots.heatmap(
 )
 
 # %% tags=["sweep"]
+steps = -np.diff(gaps.loc[many])
+assert (steps > 0).all(), "the text says that each level adds, and less than the last"
+assert (np.diff(steps) < 0).all(), "the same"
+shallower = gaps.columns[gaps.columns < best].max()
 record(
     n_few=few,
     n_many=many,
@@ -821,6 +826,9 @@ record(
     gap_last_error=gap_errors.loc[many, deepest],
     gap_few=gaps.loc[few, best],
     gap_few_error=gap_errors.loc[few, best],
+    shallower=shallower,
+    gap_few_shallower=gaps.loc[few, shallower],
+    gap_few_shallower_error=gap_errors.loc[few, shallower],
     gap_few_last=gaps.loc[few, deepest],
     gap_few_last_error=gap_errors.loc[few, deepest],
     terms=2 ** (deepest + 2),  # half of them the rule's
@@ -830,8 +838,9 @@ record(
 # With {glue:text}`n_many:d` paths the gap goes from {glue:text}`gap_first:.0f` % at depth 1 to
 # {glue:text}`gap_last:.1f` % ({glue:text}`gap_last_error:.1f`) at depth {glue:text}`deepest:d`, each level
 # adding less than the one before. With {glue:text}`n_few:d` it is least at depth
-# {glue:text}`best_of_few:d`, {glue:text}`gap_few:.1f` % ({glue:text}`gap_few_error:.1f`), and at depth
-# {glue:text}`deepest:d` it is {glue:text}`gap_few_last:.1f` % ({glue:text}`gap_few_last_error:.1f`): there
+# {glue:text}`best_of_few:d`, {glue:text}`gap_few:.1f` % ({glue:text}`gap_few_error:.1f`), with
+# {glue:text}`gap_few_shallower:.1f` % ({glue:text}`gap_few_shallower_error:.1f`) at depth
+# {glue:text}`shallower:d`, and at depth {glue:text}`deepest:d` it is {glue:text}`gap_few_last:.1f` % ({glue:text}`gap_few_last_error:.1f`): there
 # each date has {glue:text}`terms:d` coefficients to fit, half the rule's and half the martingale's. At
 # depth 1 paths do not help, {glue:text}`gap_first_few:.0f` % with the fewest: what is missing is terms.
 # In brackets are standard errors of fresh paths, for rules as they were made. All points share one seed,

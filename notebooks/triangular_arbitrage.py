@@ -692,10 +692,11 @@ left = swept.pivot_table(
     values="late_profit",
 )
 plots.heatmap(
-    (1e3 * left).round(2) + 0.0,  # no minus before a zero
+    1e3 * left,
     x="latency from receipt to the venue, ms",
     y="taker fee, bp a leg",
     z="thousandths of a USDT",
+    numbers=".2f",
     middle=0.0,
     caption="What taker fee and latency leave of the session "
     f"{swept['parameters.dataset'].iloc[0]}: total profit of every opportunity "
@@ -721,6 +722,8 @@ record(
     swept_slow_ms=slow,
     swept_lost=lost[slow],
     swept_fee_at_once=last_fee.iloc[0],
+    swept_fee_least=last_fee.min(),
+    swept_fee_least_ms=last_fee.idxmin(),
     swept_fee_late=last_fee.iloc[-1],
     swept_latest_ms=left.columns[-1],
     swept_late_loss=1e3 * left.iloc[:, -1].min(),
@@ -730,14 +733,15 @@ record(
 # The session has {glue:text}`swept_gross` opportunities before fees and {glue:text}`swept_open` at
 # the highest fee at which any is open; at {glue:text}`swept_none_fee:.0f` bp a leg there is none,
 # and those cells are zero because nothing is traded. Without fee or latency the session is worth
-# {glue:text}`swept_best:.2f` thousandths of a USDT. Up to {glue:text}`swept_quick_ms:.0f` ms latency
-# costs nothing; at {glue:text}`swept_slow_ms:.0f` ms {glue:text}`swept_lost:.0%` of the profit
-# before fees are gone, as an opportunity has closed in between. The fee that the session carries
-# falls with it: {glue:text}`swept_fee_at_once:.0f` bp is the last on this grid that leaves a profit
-# at once, {glue:text}`swept_fee_late:.0f` bp after {glue:text}`swept_latest_ms:.0f` ms, where the
-# worst fee leaves {glue:text}`swept_late_loss:.2f` thousandths. None of this has an
-# error to quote: the {glue:text}`swept_points` cells are the same few trips, repriced, and a rise
-# from one latency to a longer one is a single change of a book. It shows how the two costs work
+# {glue:text}`swept_best:.2f` thousandths of a USDT. Up to {glue:text}`swept_quick_ms:.0f` ms of latency
+# it loses less than a tenth of that; at {glue:text}`swept_slow_ms:.0f` ms {glue:text}`swept_lost:.0%`
+# of the profit before fees are gone. The fee that the session carries falls with it:
+# {glue:text}`swept_fee_at_once:.0f` bp is the last on this grid that leaves a profit at once,
+# {glue:text}`swept_fee_least:.0f` bp after {glue:text}`swept_fee_least_ms:.0f` ms,
+# {glue:text}`swept_fee_late:.0f` bp after {glue:text}`swept_latest_ms:.0f` ms, where the worst fee
+# leaves {glue:text}`swept_late_loss:.2f` thousandths. None of this has an error to quote: the
+# {glue:text}`swept_points` cells are the same few trips, repriced, and a rise from one latency to a
+# longer one is a change or two of a book. It shows how the two costs work
 # together, not what another session would leave.
 #
 # The sweep again, and its table with the profit on the books as seen:

@@ -858,7 +858,7 @@ plots.lines(
 #
 # At the fee and latency of this run, {glue:text}`fee_bps:g` bp a leg and {glue:text}`latency_ms:g` ms:
 # what the signature rule of depth {glue:text}`depth` promises on the windows it is made on, and what it
-# earns later beyond the best threshold, which is the one that falls with time.
+# earns later beyond the threshold that is best in training, one that may fall with time.
 
 # %%
 train, fresh, where = session_worlds(fee_bps)
@@ -875,14 +875,16 @@ record(
     fee_windows=len(where),
     fee_blocks=len(np.unique(where)),
     fee_differ=int((ours != theirs).sum()),
+    fee_open=int((fresh[1].max(axis=1) > 0).sum()),
 )
 
 # %% [markdown]
 # It promises {glue:text}`fee_promise:.3f` bp a window and earns {glue:text}`fee_earned:.3f`,
 # {glue:text}`fee_gain:.3f` more than the threshold, with an interval of {glue:text}`fee_gain_width:.3f`
-# to each side; in {glue:text}`fee_differ` of {glue:text}`fee_windows` windows they earn different
-# amounts. A published sweep, with everything made anew for each point on windows that at its latency
-# are over before the split:
+# to each side. In {glue:text}`fee_open` of {glue:text}`fee_windows` windows anything can be earned, and
+# in {glue:text}`fee_differ` the two earn different amounts; where they never do, the interval of 0
+# measures nothing. A published sweep, with everything made anew for each point on windows that at its
+# latency are over before the split:
 
 # %% tags=["sweep"]
 swept = published_sweep("stopping_fee_latency")
@@ -920,12 +922,14 @@ plots.heatmap(
 
 # %% tags=["sweep"]
 widest = swept.loc[swept["fee_gain"].abs().idxmax()]
+idle = (swept["fee_earned"] == 0) & (swept["fee_differ"] == 0)
 record(
     swept_session=swept_session,
     swept_points=len(swept),
     swept_differ=int((swept["fee_differ"] > 0).sum()),
     swept_most_differ=swept["fee_differ"].max(),
-    swept_idle=int(((swept["fee_earned"] == 0) & (swept["fee_differ"] == 0)).sum()),
+    swept_idle=int(idle.sum()),
+    swept_empty=int((idle & (swept["fee_open"] == 0)).sum()),
     swept_gain=widest["fee_gain"],
     swept_width=widest["fee_gain_width"],
     swept_least=swept["fee_windows"].min(),
@@ -947,10 +951,13 @@ record(
 # threshold earn different amounts at {glue:text}`swept_differ` of {glue:text}`swept_points` points, in
 # at most {glue:text}`swept_most_differ` windows; the largest difference is {glue:text}`swept_gain:.3f` bp,
 # with an interval of {glue:text}`swept_width:.3f` to each side. At {glue:text}`swept_idle` points both
-# earn exactly nothing, so that their 0 says only that there was nothing to take. With
-# {glue:text}`swept_least` or a few more later windows in {glue:text}`swept_blocks` blocks, the same ones
-# at each point but for the last orders, this table cannot tell fees or latencies apart in what is
-# earned; what it does show is the fall of the promise. The sweep again, and others:
+# earn exactly nothing, and at {glue:text}`swept_empty` of them there was nothing to take, not even with
+# foresight. With {glue:text}`swept_least` or a few more later windows in {glue:text}`swept_blocks`
+# blocks, the same at each point but for the last of them, whose orders arrive too late where latency is
+# long, this table cannot tell fees or latencies apart in what is earned. It shows the fall of the
+# promise, which has no error either: it comes from a few opportunities in the first part of the
+# session, seen through overlapping windows, and the first steps of latency need not lower it. The sweep
+# again, and others:
 #
 # ```console
 # labkit sweep stopping_fee_latency

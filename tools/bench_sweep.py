@@ -1,9 +1,10 @@
 """What a sweep costs beside its points, as rows of `make bench`.
 
 The first row is the time of a point, start included, against papermill starting a kernel for
-each, both two at a time in one go. The second is the share of a chapter's sweep that was spent
-outside the chapter: all CPU time of the sweep and its children, less that of the kernels, to which
-what an empty notebook's kernel takes is counted as cost too.
+each, both two at a time in one go. The others are the share of the book's own sweeps that is spent
+outside the chapter: all CPU time of the command and its children, less that of the kernels, of
+which what an empty notebook's kernel takes is counted as cost too. The first of them is the
+shortest chapter, the second one of middling length.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,12 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 from nbformat.v4 import new_code_cell, new_notebook
+
+from labkit.experiments import published_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 POINTS = 100
 PEER = 16  # of papermill's, half before and half after ours: they all cost the same
-CHAPTER = "triangular_arbitrage"
+SWEEPS = ("triangular_fee_latency", "mean_reversion_window")
 IMPORTS = """
 import numpy, pandas, scipy.stats, statsmodels.api, plotly.express
 from labkit.experiments import record
@@ -46,12 +51,12 @@ def _write(path: Path, *cells: str) -> Path:
     return path
 
 
-def _sweep(notebook: Path | str, grid: str, out: Path) -> tuple[float, float]:
+def _sweep(out: Path, *words: str) -> tuple[float, float]:
     """Wall and CPU seconds of a sweep by the command, two at a time."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     code = "from labkit.cli import main; main()"
-    words = ["sweep", str(notebook), "-g", grid, "--out", str(out), "--jobs", "2"]
-    subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-c", code, "sweep", *words, "--out", str(out), "--jobs", "2"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - start, cpu
@@ -90,15 +95,36 @@ def _row(workload: str, peer: str, ratio: float, spread: list[float], target: fl
     }
 
 
+def _share(name: str, start: float, place: Path) -> dict[str, Any]:
+    """The share of a published sweep's CPU that is not its chapter's; `start` is a kernel's."""
+    shares, agree, book = [], True, published_sweep(name)
+    for turn in range(2):
+        out = place / f"{name}{turn}"
+        _, total = _sweep(out, name)
+        kernels = _kernels(out)
+        (table,) = out.glob(f"*/sweeps/{name}/results.parquet")
+        ours = pd.read_parquet(table).reset_index(drop=True)
+        agree &= ours[book.columns].equals(book.reset_index(drop=True))
+        shares.append(1 - sum(max(0.0, cpu - start) for cpu in kernels) / total)
+    return _row(
+        f"CPU outside the chapter, {name} ({len(book)} points)",
+        "all CPU of the sweep",
+        sum(shares) / 2,
+        sorted(shares),
+        0.1,
+        agree,
+    )
+
+
 def rows() -> list[dict[str, Any]]:
-    """Both rows, measured."""
+    """The rows, measured."""
     place = Path(tempfile.mkdtemp(prefix="labkit-bench-"))
     try:
         notebook = _write(place / "imports.ipynb", IMPORTS)
         with ProcessPoolExecutor(2) as pool:
             _papermill(pool, notebook, range(2))  # their imports are not counted, ours are
             first = _papermill(pool, notebook, range(PEER // 2))
-            ours, _ = _sweep(notebook, f"n=0:{POINTS}", place / "runs")
+            ours, _ = _sweep(place / "runs", str(notebook), "-g", f"n=0:{POINTS}")
             second = _papermill(pool, notebook, range(PEER // 2, PEER))
         each = ours / POINTS
         theirs = [2 * first / PEER, 2 * second / PEER]
@@ -116,23 +142,9 @@ def rows() -> list[dict[str, Any]]:
             agree,
         )
         empty = _write(place / "empty.ipynb", "n")
-        _sweep(empty, "n=0:6", place / "empty")
-        start = sorted(_kernels(place / "empty"))[3]
-        shares = []
-        for part in range(2):
-            grid = f"seed={10 * part}:{10 * part + 10}"
-            _, total = _sweep(CHAPTER, grid, place / f"chapter{part}")
-            own = sum(max(0.0, cpu - start) for cpu in _kernels(place / f"chapter{part}"))
-            shares.append((total - own) / total)
-        share = _row(
-            f"CPU outside the chapter, 10 points of {CHAPTER}",
-            "all CPU of the sweep",
-            sum(shares) / 2,
-            sorted(shares),
-            0.1,
-            True,
-        )
-        return [cost, share]
+        _sweep(place / "empty", str(empty), "-g", "n=0:6")
+        start = statistics.median(_kernels(place / "empty"))
+        return [cost, *(_share(name, start, place) for name in SWEEPS)]
     finally:
         shutil.rmtree(place)
 
