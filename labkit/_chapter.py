@@ -42,6 +42,7 @@ __all__ = [
     "published_sweep_path",
     "read_notebook",
     "refuse_unknown",
+    "stamp",
     "typed",
     "without_sweeps",
 ]
@@ -259,6 +260,20 @@ def fingerprints(notebook: Path, content: NotebookNode | None = None) -> dict[st
         "python": platform.python_version(),
         **({"sweeps": _digest(sweeps)} if sweeps else {}),
     }
+
+
+def stamp() -> tuple[tuple[str, int, int], ...]:
+    """Names, times and sizes of the files behind the fingerprints: equal while none changed."""
+    root, package = project_root(), Path(__file__).parent
+    files = [*package.rglob("*.py"), *(root / "data").rglob("*"), root / "constraints.txt"]
+    if library := getattr(kernels, "__file__", ""):
+        files.append(Path(library))
+    return tuple(
+        (str(path), found.st_mtime_ns, found.st_size)
+        for path in sorted(files)
+        if path.is_file() and "__pycache__" not in path.parts
+        for found in [path.stat()]
+    )
 
 
 def published_sweep_path(name: str) -> Path:

@@ -238,6 +238,8 @@ class Engine(NBClientEngine):
                 client._cleanup_kernel()
             if warm:
                 Path(manager.log_file).unlink(missing_ok=True)
+            elif process is not None and _warm.available():
+                _warm.end_session(process.pid)
 
 
 def _limit(pid: int, memory_mb: float | None, cpus: list[int] | None) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from labkit.errors import DataUnavailable
 
-__all__ = ["project_root"]
+__all__ = ["absolute_places", "project_root"]
+
+
+def absolute_places() -> None:
+    """Kernels start in another folder than the one that relative places were given in."""
+    for name in ("LABKIT_DATA_MIRROR", "LABKIT_DATA_CACHE", "LABKIT_ROOT"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
 
 
 def project_root() -> Path:

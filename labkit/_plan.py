@@ -6,6 +6,7 @@ sample of ranges. Part of `labkit.experiments`.
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,14 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from labkit._chapter import (
     Parameter,
@@ -31,6 +39,7 @@ from labkit.errors import UnknownParameter
 __all__ = ["Plan", "Range", "Sample", "Sweep", "from_options", "plan", "read_sweep"]
 
 _MOST = 1_000_000  # points of one sweep
+_EXACT = 2**53  # beyond it, not every whole number is a float
 _STEPS = re.compile(r"(-?\d+):(-?\d+)(?::(-?\d+))?")
 _RANGE = re.compile(r"(log:)?([^.]*(?:\.\d+[^.]*)?)\.\.(.+)")
 
@@ -64,9 +73,9 @@ class Range(_Strict):
 class Sample(_Strict):
     """Points drawn from ranges, or from the grid where there are none."""
 
-    points: int = Field(ge=1, le=_MOST)
+    points: int = Field(ge=1, le=_MOST, strict=True)
     method: Literal["sobol", "random"] = "sobol"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, strict=True)
     ranges: dict[str, Range] = {}
 
 
@@ -80,6 +89,30 @@ class Sweep(_Strict):
     zip: dict[str, list[Any] | str] = {}
     sample: Sample | None = None
     results: list[str] = []  # recorded names that are published; all if empty
+
+    @field_validator("grid", "zip", mode="before")
+    @classmethod
+    def _columns(cls, given: Any) -> Any:
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if not isinstance(value, list | str):
+                raise ValueError(
+                    f"{name} must be a list, or a text such as '0:100' in quotes, got {value!r}"
+                )
+        return given
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -119,8 +152,13 @@ def read_sweep(path: Path) -> Sweep:
         The file is no YAML of the right form.
     """
     try:
-        return Sweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValidationError) as error:
+        stated = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        return Sweep.model_validate(stated)
+    except ValidationError as error:
+        wrong = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        said = "; ".join(f"{place}: {message}" if place else message for place, message in wrong)
+        raise ValueError(f"{path.name}: {said}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
@@ -138,8 +176,12 @@ def _values(
         if step == 0:
             raise UnknownParameter(f"parameter {name}: the step of {value!r} must not be 0")
         value = range(start, stop, step)
-    if not isinstance(value, Sequence) or not len(value):
-        raise UnknownParameter(f"parameter {name} must have at least one value, got {value!r}")
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, Sequence):
+        raise UnknownParameter(f"parameter {name} must be a list of values, got {value!r}")
+    if not len(value):
+        raise UnknownParameter(f"parameter {name} must have at least one value")
     if len(value) > _MOST:
         raise UnknownParameter(f"parameter {name} has more than a million values")
     checked = [typed(known[name], one) for one in value]
@@ -159,6 +201,13 @@ def _drawn(known: Mapping[str, Parameter], sample: Sample) -> list[dict[str, Any
     for name in names:
         if type(known[name].default) not in (int, float):
             raise UnknownParameter(f"parameter {name} is no number, it has no range")
+        span = sample.ranges[name]
+        if isinstance(known[name].default, int):
+            for bound in (span.low, span.high):
+                if not bound.is_integer() or abs(bound) > _EXACT:
+                    raise UnknownParameter(
+                        f"parameter {name} is a whole number, its range cannot end at {bound:g}"
+                    )
     if sample.method == "sobol":
         engine = qmc.Sobol(len(names), scramble=True, rng=np.random.default_rng(sample.seed))
         shares = engine.random_base2(max(sample.points - 1, 0).bit_length())[: sample.points]
@@ -283,6 +332,13 @@ def from_options(
             ranges[name] = Range(low=low, high=high, log=bool(span[1]))
         elif number and _STEPS.fullmatch(given):
             grid[name] = given
+        elif name in known and isinstance(known[name].default, list | tuple):
+            try:
+                grid[name] = list(ast.literal_eval(f"[{given}]"))
+            except (ValueError, SyntaxError):
+                raise UnknownParameter(
+                    f"parameter {name} must be lists such as [1,2],[3], got {given!r}"
+                ) from None
         else:
             grid[name] = [parse(notebook, {name: one})[name] for one in given.split(",")]
     if ranges and sample is None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit import _warm
 from labkit._backend import backend
-from labkit._chapter import fingerprints, parameters_of, read_notebook
+from labkit._chapter import fingerprints, parameters_of, read_notebook, stamp
 from labkit._paths import project_root
 from labkit._store import Store
 from labkit.data import MIME as DATASET_MIME
@@ -264,7 +264,8 @@ def serve(connection: Any) -> None:
         return  # whoever gave the points is gone
 
 
-_alike: dict[str, list[str]] = {}  # what differs here from where the sweep was started
+# What differs here from where the sweep was started, and the files as they were then.
+_alike: dict[str, tuple[list[str], Any]] = {}
 
 
 def dask_point(
@@ -272,11 +273,12 @@ def dask_point(
 ) -> tuple[Outcome, str | None]:
     """A point as a task of Dask: run where the task lands, and published from there."""
     if job.token not in _alike:
-        here = fingerprints(Path(job.name), parsed(job))
+        files, here = stamp(), fingerprints(Path(job.name), parsed(job))
         _alike.clear()
-        _alike[job.token] = [key for key, value in job.fingerprints.items() if here[key] != value]
-    if differ := _alike[job.token]:
-        where = f"{socket.gethostname()} ({os.getpid()})"
+        _alike[job.token] = [k for k, v in job.fingerprints.items() if here[k] != v], files
+    differ, files = _alike[job.token]
+    where = f"{socket.gethostname()} ({os.getpid()})"
+    if differ:
         return Outcome("failed", f"worker {where} has other {', '.join(differ)}"), None
     from distributed import get_worker
 
@@ -285,6 +287,9 @@ def dask_point(
         job = replace(job, folder=scratch)
     working = Path(tempfile.mkdtemp(prefix="labkit-point-", dir=scratch))
     outcome = attempt(job, parameters, working)
+    if stamp() != files:
+        shutil.rmtree(working)
+        return Outcome("failed", f"worker {where}: labkit or its data changed meanwhile"), None
     if not (working / "provenance.json").is_file():
         shutil.rmtree(working)
         return outcome, None

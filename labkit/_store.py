@@ -6,6 +6,8 @@ into its place, in a store its provenance is written last. Part of `labkit.exper
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -163,11 +165,16 @@ class Store:
             shutil.copytree(folder, beside)
             shutil.rmtree(folder)
             folder = beside
-        if target.exists():
+        while True:
+            try:
+                folder.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                return str(target)
+            # An earlier try, or another sweep's: the new one takes its place.
             old = target.with_name(f".{run}-{os.getpid()}-old")
-            target.rename(old)
-            folder.rename(target)
-            shutil.rmtree(old)
-        else:
-            folder.rename(target)
-        return str(target)
+            with contextlib.suppress(FileNotFoundError):
+                target.rename(old)
+                shutil.rmtree(old)

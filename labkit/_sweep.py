@@ -8,10 +8,12 @@ Part of `labkit.experiments`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -31,7 +33,8 @@ from typing import Any
 import pandas as pd
 
 from labkit import _warm
-from labkit._chapter import fingerprints, read_notebook, without_sweeps
+from labkit._chapter import fingerprints, read_notebook, stamp, without_sweeps
+from labkit._paths import absolute_places
 from labkit._plan import Plan
 from labkit._point import FULL_DISK, Job, Outcome, dask_point, job_of, serve
 from labkit._store import Store
@@ -53,7 +56,12 @@ SWEEPS = "sweeps"  # the folder of a chapter's tables, beside its runs
 TABLE = "results.parquet"
 TRIES = 3  # of a point whose worker or kernel is killed
 DASK_ANSWERS = 20  # seconds in which a scheduler has to
+LEAST_MB = 1024  # of memory for a point: the libraries take half of it
 SHOWN = 10  # failures that a message names
+EXACT = 2**53  # whole numbers up to here are floats, too
+NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+_NAME = re.compile(r"\w[\w-]*")
+_ADDRESS = re.compile(r"[a-z+]+://.+")
 _WORKER = ("papermill", "papermill.execute", "nbclient", "labkit._point", "labkit._engine")
 
 Points = Iterable[tuple[str, dict[str, Any]]]
@@ -92,18 +100,26 @@ class Settings:
     memory_mb: float | None = None
 
     def __post_init__(self) -> None:
-        if self.jobs is not None and self.jobs < 1:
-            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
-        if self.threads < 1:
-            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        for name in ("jobs", "threads"):
+            count = getattr(self, name)
+            if count is None and name == "jobs":
+                continue
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}")
         if self.engine not in ("auto", "warm", "papermill"):
             raise ValueError(f"engine must be auto, warm or papermill, got {self.engine!r}")
         if self.engine == "warm" and not _warm.available() and self.scheduler is None:
             raise ValueError("engine: kernels can be forked on Linux only; use papermill")
-        for name in ("seconds", "memory_mb"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"seconds must be positive, got {self.seconds}")
+        if self.memory_mb is not None and not self.memory_mb >= LEAST_MB:
+            raise ValueError(
+                f"memory_mb must be at least {LEAST_MB}, half of it is the libraries', "
+                f"got {self.memory_mb:g}"
+            )
+        given = self.scheduler
+        if given not in (None, "local") and not _ADDRESS.fullmatch(str(given)):
+            raise ValueError(f"scheduler must be an address (tcp://host:8786), got {given!r}")
         if self.memory_mb is not None and not _warm.available() and self.scheduler is None:
             raise ValueError("memory_mb: limits of memory need Linux")
 
@@ -145,6 +161,19 @@ class Prepared:
     title: str
     runs: dict[str, dict[str, Any]]
     rows: dict[str, dict[str, Any]]
+    files: tuple[tuple[str, int, int], ...] = ()
+
+    def refuse_change(self) -> None:
+        """What ran after labkit or its data changed would be kept under the name of the old."""
+        if stamp() == self.files:
+            return
+        content = without_sweeps(read_notebook(self.plan.notebook))
+        now = fingerprints(self.plan.notebook, content) | {"notebook": ""}
+        if now != self.job.fingerprints | {"notebook": ""}:
+            raise SweepStopped(
+                "labkit, its kernels or the data changed while the sweep ran. What finished before "
+                "is kept, and the same command runs all points with what there is now"
+            )
 
     @property
     def table(self) -> str:
@@ -170,12 +199,17 @@ class Prepared:
 
 def prepare(plan: Plan, out: str | Path, name: str | None = None, title: str = "") -> Prepared:
     """Everything that can be wrong with a sweep is found here, before anything runs."""
+    absolute_places()
     content = without_sweeps(read_notebook(plan.notebook))
-    prints = fingerprints(plan.notebook, content)
+    files, prints = stamp(), fingerprints(plan.notebook, content)
     _refuse_missing_data(plan)
     store = Store(out, plan.notebook.stem)
     words = json.dumps([plan.varied, plan.points], default=list, sort_keys=True).encode()
     name = name or f"sweep-{hashlib.sha256(words).hexdigest()[:8]}"
+    if not _NAME.fullmatch(name) or name == plan.notebook.stem:
+        raise ValueError(
+            f"name must be of letters, digits, _ and -, and not the chapter's, got {name!r}"
+        )
     prepared = Prepared(
         plan,
         job_of(plan.notebook, content, prints, token=uuid.uuid4().hex),
@@ -184,6 +218,7 @@ def prepare(plan: Plan, out: str | Path, name: str | None = None, title: str = "
         title,
         {run_id(prints, point): point for point in plan.points},
         {},
+        files,
     )
     return replace(prepared, rows=_done(prepared))
 
@@ -232,9 +267,8 @@ def as_table(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataF
         columns |= dict.fromkeys(row)
     last = ["status", "error"]
     names = [name for name in columns if name not in last] or ["run"]
-    table = pd.DataFrame(ordered, columns=[*names, *last])
-    for name in table:
-        table[name] = _column(table[name])
+    values = {name: [row.get(name) for row in ordered] for name in [*names, *last]}
+    table = pd.DataFrame({name: _column(column) for name, column in values.items()})
     table = table.set_index("run")
     table.attrs = {
         "chapter": prepared.plan.notebook.stem,
@@ -249,24 +283,20 @@ def as_table(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataF
     return table
 
 
-def _column(values: pd.Series) -> pd.Series:
-    """One type for a column, whatever single points recorded; none is None or NaN."""
-    kinds = {type(value) for value in values if value is not None and value == value}
-    missing = values.isna().any()
-    if kinds <= {int} and kinds and not missing:
-        return values.astype("int64")
-    if kinds <= {int, float} and kinds:
-        return values.astype("float64")
-    if kinds == {bool} and not missing:
-        return values.astype(bool)
-    if kinds <= {str}:
-        return values.astype(object).where(values.notna(), None).astype("string")
+def _column(values: list[Any]) -> pd.Series:
+    """One type for a column, whatever single points recorded; what there is not is NA or NaN."""
+    present = [v for v in values if v is not None and v == v]
+    kinds, gaps = {type(v) for v in present}, len(present) < len(values)
+    if kinds == {int} and all(-(2**63) <= v < 2**63 for v in present):
+        return pd.Series(values, dtype="Int64" if gaps else "int64")
+    if kinds and kinds <= {int, float} and all(abs(v) <= EXACT for v in present if type(v) is int):
+        return pd.Series(values, dtype="float64")
     if kinds == {bool}:
-        return values.astype("boolean")
-    mixed = [
+        return pd.Series(values, dtype="boolean" if gaps else "bool")
+    texts = [
         None if v is None or v != v else v if isinstance(v, str) else json.dumps(v) for v in values
     ]
-    return pd.Series(mixed, index=values.index, dtype="string")
+    return pd.Series(texts, dtype="string")
 
 
 def _write(prepared: Prepared, rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
@@ -388,6 +418,14 @@ class _Local:
 # ---------------------------------------------------------------- Dask
 
 
+def _reach(address: str) -> None:
+    """Raise OSError if nobody listens: quicker than Dask, which tries for the whole time."""
+    protocol, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if protocol in ("tcp", "tls") and host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), DASK_ANSWERS).close()
+
+
 class _Dask:
     """Workers of a Dask cluster, which publish what they run themselves."""
 
@@ -412,6 +450,7 @@ class _Dask:
             )
             address = self._cluster.scheduler_address
         try:
+            _reach(str(address))
             self._client = distributed.Client(address, timeout=DASK_ANSWERS, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise ValueError(f"scheduler: {address} does not answer: {error}") from error
@@ -500,6 +539,22 @@ def _alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
+def _room(store: Store, report: Report) -> Iterator[None]:
+    """A full disk and a folder that cannot be one, said in words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise SweepStopped(
+                f"stopped after {report.ended} of {report.points} points: no room to write in "
+                f"{store.out}. All that finished is kept; make room and repeat the command"
+            ) from error
+        if error.errno in NO_FOLDER:
+            raise ValueError(f"out: cannot write in {store.out}: {error}") from error
+        raise
+
+
+@contextlib.contextmanager
 def _told_to_end() -> Iterator[None]:
     """A cluster ends jobs with SIGTERM: leave as after Ctrl-C, with everything kept."""
     if threading.current_thread() is not threading.main_thread():
@@ -541,7 +596,7 @@ def run_sweep(
         threads=settings.threads,
     )
     prepared = replace(prepared, job=job)
-    with _alone(prepared), _told_to_end():
+    with _room(store, report), _alone(prepared), _told_to_end():
         table, written = _write(prepared, rows), time.monotonic()
         if not prepared.missing:
             return table, report
@@ -553,6 +608,7 @@ def run_sweep(
             for run, outcome, working in ended:
                 if outcome.full:
                     raise OSError(FULL_DISK[0], outcome.error)
+                prepared.refuse_change()
                 if working is not None and (working / "provenance.json").is_file():
                     store.publish(working, run)
                 elif working is not None:
@@ -568,13 +624,6 @@ def run_sweep(
                 if now > written:
                     _write(prepared, rows)
                     written = time.monotonic() + max(0.5, 20 * (time.monotonic() - now))
-        except OSError as error:
-            if error.errno not in FULL_DISK:
-                raise
-            raise SweepStopped(
-                f"stopped after {report.ended} of {report.points} points: no room to write in "
-                f"{store.out}. All that finished is kept; make room and repeat the command"
-            ) from error
         finally:
             ended.close()  # type: ignore[attr-defined]
             pool.close()

@@ -35,7 +35,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["THREADS", "WarmProcess", "Zygote", "available", "lean_jsonschema", "shared"]
+__all__ = [
+    "THREADS",
+    "WarmProcess",
+    "Zygote",
+    "available",
+    "end_session",
+    "lean_jsonschema",
+    "shared",
+]
 
 # Read when the libraries are imported or start their pools.
 THREADS = (
@@ -166,9 +174,9 @@ class Zygote:
 
     def __init__(self, modules: Iterable[str] = ()):
         place = tempfile.gettempdir()
-        # The names of sockets may have 107 bytes.
+        # The names of sockets may have 107 bytes, and those of a kernel's channels are long.
         self.folder = Path(
-            tempfile.mkdtemp(prefix="labkit-", dir=place if len(place) < 60 else "/tmp")
+            tempfile.mkdtemp(prefix="labkit-", dir=place if len(place) < 30 else "/tmp")
         )
         environment = {
             **os.environ,
@@ -387,6 +395,7 @@ def _serve(folder: Path, listener: socket.socket, forks: set[int]) -> None:
             if not pid:
                 return
             forks.discard(pid)
+            end_session(pid)
             child = children.pop(pid, None)
             if child is None:
                 continue
@@ -419,9 +428,15 @@ def _serve(folder: Path, listener: socket.socket, forks: set[int]) -> None:
 
 def _end(pid: int) -> None:
     """Kill a forked process and its group."""
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
+    end_session(pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def end_session(pid: int) -> None:
+    """Kill what a kernel has started and left running; `pid` leads, or led, their group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:
@@ -436,6 +451,9 @@ def _fresh() -> None:
     """What a new interpreter would have drawn anew."""
     os.setsid()
     _die_with_parent()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()

@@ -16,13 +16,14 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import labkit
 from labkit import data as _data
 from labkit import experiments
 from labkit._warm import available as warm_available
-from labkit.errors import LabkitError, RunFailed
+from labkit.errors import LabkitError, RunFailed, SweepStopped
 
 __all__ = ["app", "main"]
 
@@ -69,7 +70,7 @@ def run(
     done = experiments.run(chapter, values, out=folder, force=force, progress=out.is_terminal)
     table = Table("result", "value", title=f"{done.provenance['notebook']} {done.path.name}")
     for name, value in done.results.items():
-        table.add_row(name, f"{value:.8g}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.8g}" if isinstance(value, float) else escape(str(value)))
     out.print(table)
     how = "found, it was done before" if done.reused else f"{done.provenance['wall_seconds']:.1f} s"
     out.print(f"{done.notebook} ({how})", soft_wrap=True)
@@ -108,19 +109,24 @@ def sweep(
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, help="Draw so many points: of the ranges, or of the combinations."),
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Draw so many points: of the ranges, or of the combinations.",
+        ),
     ] = None,
     method: Annotated[
-        Literal["sobol", "random"], typer.Option(help="How points of ranges are drawn.")
-    ] = "sobol",
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawing.")] = 0,
+        Literal["sobol", "random"] | None,
+        typer.Option(help="How points of ranges are drawn; default: sobol."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the drawing; default: 0.")] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Points at a time; default: as many as processors.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processors that a point may use.")] = 1,
     seconds: Annotated[float | None, typer.Option("--timeout", help="Seconds a point has.")] = None,
     memory: Annotated[
-        str | None, typer.Option(help="Memory a point has, such as 800M or 4G.")
+        str | None, typer.Option(help="Memory a point has, such as 2000M or 4G.")
     ] = None,
     engine: Annotated[
         Literal["auto", "warm", "papermill"],
@@ -144,8 +150,14 @@ def sweep(
     settings = experiments.Settings(
         jobs, threads, engine, scheduler or dask, seconds, _megabytes(memory)
     )
+    if sample is None and (method or seed is not None):
+        raise typer.BadParameter("--method and --seed belong to --sample")
+    if (grid or parameter or sample) and experiments.sweep_file(chapter):
+        raise typer.BadParameter("-g, -p and --sample: the points of a sweep's file are given")
     if grid or parameter or sample:
-        drawn = experiments.Sample(points=sample, method=method, seed=seed) if sample else None
+        drawn = None
+        if sample:
+            drawn = experiments.Sample(points=sample, method=method or "sobol", seed=seed or 0)
         points = experiments.plan_from_options(
             chapter, grid or [], drawn, _values(chapter, parameter)
         )
@@ -177,21 +189,30 @@ def sweep(
             soft_wrap=True,
             markup=False,
         )
+        _summary(prepared, state)
         raise typer.Exit(143 if str(reason) else 130) from None
+    except SweepStopped:
+        _summary(prepared, state)
+        raise
+    _summary(prepared, state)
+    experiments.refuse_failures(prepared, state)
+
+
+def _summary(prepared: experiments.Prepared, state: experiments.Report) -> None:
+    """What came of a sweep, however it ended: in words, or off a terminal as a line of JSON."""
     if out.is_terminal:
         how = f"{state.finished} run, {state.reused} found, {len(state.failed)} failed"
-        out.print(f"{state.points} points: {how}\n{prepared.table}", soft_wrap=True)
-    else:
-        summary = {
-            "sweep": prepared.name,
-            "points": state.points,
-            "finished": state.finished,
-            "reused": state.reused,
-            "failed": len(state.failed),
-            "table": prepared.table,
-        }
-        sys.stdout.write(json.dumps(summary) + "\n")
-    experiments.refuse_failures(prepared, state)
+        out.print(f"{state.points} points: {how}\n{prepared.table}", soft_wrap=True, markup=False)
+        return
+    summary = {
+        "sweep": prepared.name,
+        "points": state.points,
+        "finished": state.finished,
+        "reused": state.reused,
+        "failed": len(state.failed),
+        "table": prepared.table,
+    }
+    sys.stdout.write(json.dumps(summary) + "\n")
 
 
 def _megabytes(text: str | None) -> float | None:
@@ -212,7 +233,8 @@ def _show_plan(prepared: experiments.Prepared, settings: experiments.Settings) -
     for name in values[0]:
         column = list(dict.fromkeys(str(point[name]) for point in values))
         few = column if len(column) <= 8 else [*column[:3], "...", *column[-2:]]
-        table.add_row(name, f"{', '.join(few)}" + (f"  ({len(column)})" if few != column else ""))
+        text = ", ".join(few) + (f"  ({len(column)})" if few != column else "")
+        table.add_row(name, escape(text))
     err.print(table)
     seconds = prepared.estimate(settings.workers)
     where = f"on {settings.scheduler}" if settings.scheduler else f"{settings.workers} at a time"
@@ -251,7 +273,7 @@ def results(
     latest = table.tail(max(1, (out.width - width) // 15))
     shown = Table("run", *latest.index)
     for name, values in latest.items():
-        shown.add_row(name, *map(_short, values))
+        shown.add_row(escape(name), *(escape(_short(value)) for value in values))
     out.print(shown)
     if len(latest) < len(table):
         out.print(f"the latest {len(latest)} of {len(table)} runs; --csv prints all")

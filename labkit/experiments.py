@@ -32,8 +32,9 @@ from labkit._chapter import (
     parse,
     published_sweep_path,
     read_notebook,
+    stamp,
 )
-from labkit._paths import project_root
+from labkit._paths import absolute_places, project_root
 from labkit._plan import Plan, Range, Sample, plan, read_sweep
 from labkit._plan import from_options as plan_from_options
 from labkit._point import PREFIX, execute, job_of
@@ -75,7 +76,12 @@ __all__ = [
     "run_sweep",
     "shown",
     "sweep",
+    "sweep_file",
 ]
+
+
+# Of the tables of `results`, beside what a chapter records.
+_COLUMNS = ("run", "status", "error", "started", "wall_seconds", "backend")
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,14 @@ def record(**values: Any) -> None:
     TypeError
         A value is of another type.
     ValueError
-        A value is infinite. (NaN is recorded: "no value" is a result.)
+        A value is infinite (NaN is recorded: "no value" is a result), or its name is a column
+        that every table of runs has.
     """
     from IPython.display import display
 
     for name, value in values.items():
+        if name in _COLUMNS or name.startswith("parameters."):
+            raise ValueError(f"{name}: a column of every table of runs, record another name")
         plain = value.item() if isinstance(value, np.generic) else value
         if not isinstance(plain, int | float | str | bool | None):
             raise TypeError(f"{name}: cannot record a {type(value).__name__}, only plain values")
@@ -187,7 +196,7 @@ def run(
     path = notebook_path(notebook)
     content = read_notebook(path)
     asked = check(parameters_of(content, path.stem), {**(parameters or {}), **more}, path.stem)
-    prints = fingerprints(path)
+    unchanged, prints = stamp(), fingerprints(path)
     store = Store(out, path.stem)
     if store.local is None:
         raise ValueError(f"out: a single run is kept in a folder, not at {out}; a sweep can be")
@@ -196,11 +205,13 @@ def run(
         done = _read(store, name, asked, reused=True)
         if done.provenance["status"] == "finished":
             return done
-    _absolute_places()
+    absolute_places()
     working = store.local / f".{name}-{os.getpid()}"
     working.mkdir(parents=True)
     try:
         outcome = execute(job_of(path, content, prints), asked, working, progress=progress)
+        if stamp() != unchanged and fingerprints(path, content) != prints:
+            raise RunFailed(f"{path.stem}: labkit, its kernels or the data changed while it ran")
         store.publish(working, name)
     except BaseException:
         shutil.rmtree(working, ignore_errors=True)
@@ -209,13 +220,6 @@ def run(
     if outcome.error:
         raise RunFailed(f"{path.stem} failed with {outcome.error}; see {done.notebook}")
     return done
-
-
-def _absolute_places() -> None:
-    """Kernels start in another folder than the one that relative places were given in."""
-    for name in ("LABKIT_DATA_MIRROR", "LABKIT_DATA_CACHE", "LABKIT_ROOT"):
-        if os.environ.get(name):
-            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
 
 
 def sweep(
@@ -283,7 +287,6 @@ def sweep(
         notebook, grid, zip=zip, sample=sample, fixed=fixed, out=out, name=name
     )
     settings = Settings(jobs, threads, engine, scheduler, seconds, memory_mb)
-    _absolute_places()
     with shown(progress) as told:
         table, report = run_sweep(prepared, settings, told)
     refuse_failures(prepared, report)
@@ -300,7 +303,7 @@ def prepared_sweep(
 ) -> Prepared:
     """What `sweep` would run, checked: its points, and which of them are done."""
     asked = {key: value for key, value in {"grid": grid, **more}.items() if value}
-    file = None if isinstance(notebook, Plan) else _sweep_file(notebook)
+    file = None if isinstance(notebook, Plan) else sweep_file(notebook)
     if (file is not None or isinstance(notebook, Plan)) and asked:
         raise ValueError(f"{next(iter(asked))}: the points are given already, by a file or a plan")
     if isinstance(notebook, Plan):
@@ -315,7 +318,7 @@ def prepared_sweep(
     return prepare(given, out, name or file.stem, stated.title)
 
 
-def _sweep_file(notebook: str | Path) -> Path | None:
+def sweep_file(notebook: str | Path) -> Path | None:
     """The file that states a sweep, by its path or by its name in notebooks/sweeps."""
     path = Path(notebook)
     if path.suffix in (".yml", ".yaml"):
@@ -390,7 +393,7 @@ def results(path: str | Path, *, out: str | Path = "runs") -> pd.DataFrame:
     recorded = store.read_runs(runs, "results.json")
     rows = {
         run: {
-            **{key: given[key] for key in ("status", "started", "wall_seconds", "backend")},
+            **{key: given[key] for key in _COLUMNS if key not in ("run", "error")},
             **{f"parameters.{k}": v for k, v in given["parameters"].items()},
             **recorded[run],
             **({"error": given["error"]} if given["error"] else {}),

@@ -102,7 +102,7 @@ def test_a_sample_of_a_huge_grid_is_drawn_without_building_it(chapter):
         ({"size": [1, 2.5]}, UnknownParameter, "parameter size must be int .* got float 2.5"),
         ({"size": [1, 1]}, UnknownParameter, "parameter size has the value 1 twice"),
         ({"size": []}, UnknownParameter, "parameter size must have at least one value"),
-        ({"size": 4}, UnknownParameter, "parameter size must have at least one value, got 4"),
+        ({"size": 4}, UnknownParameter, "parameter size must be a list of values, got 4"),
         ({"size": "1:9:0"}, UnknownParameter, "step of '1:9:0' must not be 0"),
         ({"size": "many"}, UnknownParameter, "list of values or START:STOP"),
         ({}, ValueError, "needs at least one parameter that varies"),
@@ -177,13 +177,38 @@ def test_a_file_states_a_sweep(chapter, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("chapter: [", "bad.yml"), ("chapter: x\ngird: {}", "gird"), ("grid: {}", "chapter")],
+    [
+        ("chapter: [", "bad.yml"),
+        ("chapter: x\ngird: {}", "gird"),
+        ("grid: {}", "chapter"),
+        ("chapter: x\ngrid: {n: [1], n: [2]}", "n is given twice"),
+        ("chapter: x\ngrid: {n: [1]}\ngrid: {m: [1]}", "grid is given twice"),
+        ("chapter: x\ngrid: {n: 1:50}", "n must be a list, or a text such as '0:100' in quotes"),
+        ("chapter: x\nsample: {points: true}", "sample.points: Input should be a valid integer"),
+    ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, text, message):
     file = tmp_path / "bad.yml"
     file.write_text(text)
     with pytest.raises(ValueError, match=message):
         experiments.read_sweep(file)
+
+
+def test_an_array_and_lists_are_values(chapter):
+    assert plan(chapter, {"rate": np.linspace(0, 1, 3)}).points[0] == {"rate": 0.0}
+    points = plan_from_options(chapter, ["levels=[1,2],[3]"])
+    assert [list(one["levels"]) for one in values(points)] == [[1, 2], [3]]
+    with pytest.raises(UnknownParameter, match=r"levels must be lists such as \[1,2\],\[3\]"):
+        plan_from_options(chapter, ["levels=[1,2],[3"])
+    with pytest.raises(UnknownParameter, match="rate must be a list of values, got 5"):
+        plan(chapter, {"rate": 5})
+
+
+@pytest.mark.parametrize("bounds", [(0.5, 2.5), (0.0, 2.0**70)])
+def test_a_range_of_whole_numbers_ends_at_whole_numbers(chapter, bounds):
+    ranges = {"size": Range(low=bounds[0], high=bounds[1])}
+    with pytest.raises(UnknownParameter, match="size is a whole number, its range cannot end at"):
+        plan(chapter, sample=Sample(points=4, ranges=ranges))
 
 
 def test_data_that_are_not_at_hand_are_named_before_anything_runs(

@@ -6,11 +6,15 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import nbformat
@@ -18,10 +22,11 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from labkit import _warm, experiments
+from labkit import _chapter, _point, _sweep, _warm, experiments
 from labkit._store import Store
 from labkit.errors import RunFailed, SweepStopped
 
+ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = """
 n = 0  # of the point
 what = "nothing"  # to do
@@ -178,6 +183,78 @@ def test_what_a_point_depends_on_changes_its_identity(chapter, swept, monkeypatc
     assert not experiments.prepared_sweep(chapter, {"n": "0:8"}, out=out).missing
 
 
+def test_a_changed_file_of_the_project_changes_what_a_run_is_known_by(
+    chapter, tmp_path, monkeypatch
+):
+    root = tmp_path / "clone"
+    for name in ("labkit", "data"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.so", "__py*"))
+    library = root / "kernels.so"
+    library.write_bytes(b"kernels")
+    shutil.copy(ROOT / "constraints.txt", root)
+    monkeypatch.setenv("LABKIT_ROOT", str(root))
+    monkeypatch.setattr(_chapter, "__file__", str(root / "labkit" / "_chapter.py"))
+    monkeypatch.setattr(_chapter, "kernels", SimpleNamespace(__file__=str(library)))
+    monkeypatch.setattr(_chapter, "backend", lambda: "rust")
+    before, stamp = _chapter.fingerprints(chapter), _chapter.stamp()
+    for key, file in {
+        "labkit": root / "labkit" / "reference" / "ou.py",
+        "kernels": library,
+        "data": root / "data" / "registry.toml",
+        "pins": root / "constraints.txt",
+    }.items():
+        content = file.read_bytes()
+        file.write_bytes(content + b"\n")
+        now = _chapter.fingerprints(chapter)
+        assert {name for name in before if now[name] != before[name]} == {key}
+        assert _chapter.stamp() != stamp
+        file.write_bytes(content)
+    assert _chapter.fingerprints(chapter) == before
+
+
+def test_a_sweep_stops_when_labkit_changes_and_keeps_what_came_before(
+    chapter, tmp_path, monkeypatch
+):
+    asked, prints = itertools.count(), _sweep.fingerprints
+    edited = False
+
+    def stamp():  # asked once before the sweep, and once for each point
+        return next(asked) >= 3
+
+    def now(*given):
+        return prints(*given) | ({"labkit": "edited"} if edited else {})
+
+    monkeypatch.setattr(_sweep, "stamp", stamp)
+    monkeypatch.setattr(_sweep, "fingerprints", now)
+    out = tmp_path / "runs"
+    prepared = experiments.prepared_sweep(chapter, {"n": "0:6"}, out=out, name="six")
+    edited = True
+    with pytest.raises(SweepStopped, match="labkit, its kernels or the data changed"):
+        experiments.run_sweep(prepared, experiments.Settings())
+    assert len(ran(out)) == len(experiments.results("six", out=out)) == 2
+    assert left_behind(out) == []
+    edited = False  # a file that was only touched stops nothing
+    assert len(experiments.sweep(chapter, {"n": "0:6"}, out=out, name="six")) == 6
+
+
+def test_a_run_that_exists_is_replaced_whole(tmp_path):
+    store = Store(tmp_path / "runs", "small")
+    for text in ("first", "second"):
+        folder = tmp_path / text
+        folder.mkdir()
+        (folder / "provenance.json").write_text(text)
+        store.publish(folder, "one")
+        assert not folder.exists()
+    assert store.read("one", "provenance.json") == b"second"
+    assert [p.name for p in (tmp_path / "runs" / "small").iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("name", ["run", "status", "error", "started", "parameters.n"])
+def test_the_names_of_the_tables_own_columns_cannot_be_recorded(name):
+    with pytest.raises(ValueError, match=f"{name}: a column of every table"):
+        experiments.record(**{name: 1})
+
+
 def test_cells_that_draw_a_published_sweep_are_no_part_of_a_point(tmp_path):
     drawing = new_code_cell("raise RuntimeError('drawn')", metadata={"tags": ["sweep"]})
     path = write(tmp_path, BODY, drawing)
@@ -195,7 +272,8 @@ def test_cells_that_draw_a_published_sweep_are_no_part_of_a_point(tmp_path):
 def test_columns_of_mixed_kinds_keep_their_values(tmp_path):
     body = """
 from labkit.experiments import record
-record(mixed=[1, 2.5, None][n], any=[1, "a", True][n], flag=[True, None, False][n])
+record(mixed=[1, 2.5, None][n], any=[1, "a", True][n], flag=[True, None, False][n],
+       gap=[2**53 + 1, None, 1][n], big=[2**63, 2**70, 1][n], fine=[2**53 + 1, 0.5, 1][n])
 """
     table = experiments.sweep(
         write(tmp_path, body), {"n": "0:3", "what": ["nothing"]}, out=tmp_path / "runs"
@@ -204,6 +282,10 @@ record(mixed=[1, 2.5, None][n], any=[1, "a", True][n], flag=[True, None, False][
     assert table["any"].to_list() == ["1", "a", "true"]
     assert table["flag"].to_list()[::2] == [True, False]
     assert table["flag"].isna().to_list() == [False, True, False]
+    assert table["gap"].to_list()[::2] == [2**53 + 1, 1]
+    assert table["gap"].isna().to_list() == [False, True, False]
+    assert list(map(int, table["big"])) == [2**63, 2**70, 1]
+    assert table["fine"].to_list() == [str(2**53 + 1), "0.5", "1"]
 
 
 # ---------------------------------------------------------------- engines
@@ -302,14 +384,29 @@ def test_dask_that_is_not_there_is_named(chapter, tmp_path, monkeypatch):
         )
 
 
+def test_a_worker_of_dask_with_another_labkit_refuses_points(chapter, tmp_path):
+    job = experiments.prepared_sweep(chapter, {"n": [1, 2]}, out=tmp_path).job
+    other = replace(job, fingerprints=job.fingerprints | {"labkit": "other", "pins": "other"})
+    outcome, place = _point.dask_point(replace(other, token="t"), {"n": 1}, str(tmp_path), "one")
+    assert outcome.status == "failed"
+    assert outcome.error.endswith("has other labkit, pins")
+    assert place is None
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"jobs": 0}, "jobs must be at least 1"),
-        ({"threads": 0}, "threads must be at least 1"),
+        ({"jobs": 0}, "jobs must be .* of at least 1"),
+        ({"threads": 0}, "threads must be .* of at least 1"),
         ({"engine": "fast"}, "engine must be auto, warm or papermill"),
         ({"seconds": 0.0}, "seconds must be positive"),
-        ({"memory_mb": -1.0}, "memory_mb must be positive"),
+        ({"jobs": 1.5}, "jobs must be a whole number"),
+        ({"threads": "2"}, "threads must be a whole number"),
+        ({"memory_mb": 10.0}, "memory_mb must be at least 1024"),
+        ({"scheduler": "foo"}, r"scheduler must be an address \(tcp://host:8786\), got 'foo'"),
+        ({"name": "../x"}, "name must be of letters"),
+        ({"name": "small"}, "name must be .* not the chapter's"),
     ],
 )
 def test_wrong_settings_are_refused(chapter, tmp_path, wrong, message):
@@ -402,6 +499,7 @@ import os
 import numpy as np
 import pandas as pd
 import pyarrow.compute
+from threadpoolctl import threadpool_info
 from concurrent.futures import ThreadPoolExecutor
 from labkit import hawkes
 from labkit.experiments import record
@@ -412,17 +510,70 @@ table.to_parquet("/dev/null")
 with ThreadPoolExecutor(2) as pool:
     total = sum(pool.map(len, [[1], [2, 3]]))
 record(times=sum(len(p.times) for p in paths), product=product[0, 0], total=total,
-       cpus=len(os.sched_getaffinity(0)), threads=os.environ["RAYON_NUM_THREADS"])
+       cpus=len(os.sched_getaffinity(0)), threads=os.environ["RAYON_NUM_THREADS"],
+       blas=max(pool["num_threads"] for pool in threadpool_info()))
 """
     path = write(tmp_path, body)
-    tables = [
-        experiments.sweep(path, {"n": [1, 2]}, out=tmp_path / engine, threads=2, engine=engine)
-        for engine in ("warm", "papermill")
-    ]
-    pd.testing.assert_frame_equal(*tables)
-    assert tables[0]["product"].to_list() == [300.0, 300.0]
-    assert set(tables[0]["threads"]) == {"2"}
-    assert set(tables[0]["cpus"]) == {min(2, len(os.sched_getaffinity(0)))}
+    at_hand = len(os.sched_getaffinity(0))
+    for threads in (1, 2):
+        tables = [
+            experiments.sweep(
+                path,
+                {"n": [1, 2]},
+                out=tmp_path / f"{engine}{threads}",
+                threads=threads,
+                engine=engine,
+            )
+            for engine in ("warm", "papermill")
+        ]
+        pd.testing.assert_frame_equal(*tables)
+        assert tables[0]["product"].to_list() == [300.0, 300.0]
+        assert set(tables[0]["threads"]) == {str(threads)}
+        assert set(tables[0]["cpus"]) == {min(threads, at_hand)}
+        assert set(tables[0]["blas"]) == {min(threads, at_hand)}
+
+
+@warm_only
+@pytest.mark.parametrize("engine", ["warm", "papermill"])
+def test_what_a_kernel_starts_ends_with_it_and_reads_nothing(tmp_path, engine):
+    body = f"""
+import os, subprocess
+from labkit.experiments import record
+record(read=len(subprocess.run(["cat"], capture_output=True, timeout=20).stdout))
+child = subprocess.Popen(["sleep", "600"])
+with open({str(tmp_path)!r} + "/children", "a") as file:
+    file.write(str(child.pid) + chr(10))
+if what == "die":
+    os._exit(3)
+"""
+    path = write(tmp_path, body)
+    with pytest.raises(RunFailed, match="1 of 2 points failed"):
+        experiments.sweep(
+            path, {"what": ["live", "die"]}, out=tmp_path / "runs", name="kin", engine=engine
+        )
+    children = (tmp_path / "children").read_text().split()
+    assert len(children) == 4  # the one that died was tried three times
+    table = experiments.results("kin", out=tmp_path / "runs")
+    assert set(table["read"].dropna()) == {0}
+
+    def gone():
+        for child in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text():
+                    return False
+        return True
+
+    wait_for(gone)
+
+
+@warm_only
+def test_a_long_temporary_folder_is_no_hindrance(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    table = experiments.sweep(write(tmp_path, BODY), {"n": [1, 2]}, out=tmp_path / "runs")
+    assert table["double"].to_list() == [2, 4]
 
 
 @warm_only
@@ -553,6 +704,19 @@ def test_a_full_disk_stops_the_sweep_and_keeps_what_there_is(chapter, tmp_path, 
     assert {run: ran(out)[run] for run in before} == before
 
 
+def test_no_room_at_the_start_and_no_folder_are_said_in_words(chapter, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", full)
+        with pytest.raises(SweepStopped, match="stopped after 0 of 2 points: no room to write"):
+            experiments.sweep(chapter, {"n": [1, 2]}, out=tmp_path)
+    done = command("sweep", chapter, "-g", "n=1,2", "--out", "/dev/null/x")
+    assert done.returncode == 2
+    assert done.stderr.startswith("labkit: out: cannot write in /dev/null/x")
+
+
 def sweep_command(path, out, *words):
     return [*LABKIT, "sweep", str(path), "-g", "n=0:24", "--name", "killed", "--out", out, *words]
 
@@ -579,6 +743,7 @@ def test_an_interrupted_sweep_says_so_keeps_what_finished_and_goes_on(tmp_path, 
     assert "of 24 points, which are kept in" in said[1]
     before = ran(out)
     assert 3 <= len(before) < 24
+    assert json.loads(said[0])["finished"] == len(before)
     assert len(experiments.results("killed", out=out)) == len(before)
     assert left_behind(out) == []
     wait_for(lambda: not forks(str(tmp_path)))
@@ -687,6 +852,9 @@ def test_a_dry_run_shows_the_plan_and_runs_nothing(chapter, swept, tmp_path):
         (["-g", "n=1,x"], "parameter n must be int"),
         (["-g", "n=1,2", "--memory", "much"], "--memory is a number of M or G"),
         (["-g", "n=1,2", "--dask", "here"], "--dask is local"),
+        (["-g", "n=1,2", "--scheduler", "foo"], "scheduler must be an address"),
+        (["-g", "n=1,2", "--seed", "1"], "--method and --seed belong to --sample"),
+        (["-g", "n=1,2", "--name", "../x"], "name must be of letters"),
         ([], "needs at least one parameter that varies"),
     ],
 )
@@ -706,3 +874,21 @@ def test_a_command_with_failed_points_exits_non_zero_and_names_the_notebooks(tmp
     assert "1 of 2 points failed" in done.stderr
     (place,) = [line.strip() for line in done.stderr.splitlines() if line.endswith(".ipynb")]
     assert "ZeroDivisionError" in Path(place).read_text()
+
+
+def test_brackets_are_text_and_not_markup(tmp_path):
+    path = write(tmp_path, BODY + "record(said=what)")
+    words = ["sweep", path, "-g", "what=[/x],[red]", "--out", tmp_path / "runs", "--name", "marks"]
+    assert "[/x], [red]" in command(*words, "--dry-run").stderr
+    assert command(*words).returncode == 0
+    shown = command("results", "marks", "--out", tmp_path / "runs")
+    assert shown.returncode == 0
+    assert "[/x]" in shown.stdout
+
+
+def test_points_cannot_be_added_to_a_sweep_that_a_file_states():
+    done = command("sweep", "triangular_fee_latency", "-g", "seed=1,2", "--dry-run")
+    assert done.returncode == 2
+    assert "the points of a sweep's file are given" in " ".join(
+        done.stderr.replace("│", "").split()
+    )
