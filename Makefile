@@ -24,7 +24,9 @@ export PATH := $(abspath $(VENV)/bin):$(PATH)
 
 INSTALLED := $(VENV)/installed-$(BACKEND)
 CHECKS := _build/checks
-PYTEST := $(PY) -m pytest -q -p no:cacheprovider
+PYTEST := env -u MAKEFLAGS $(PY) -m pytest -q -p no:cacheprovider
+# What takes minutes whichever backend there is: two halves for two cores, and once is enough.
+WHOLE := book or browser or chapters or processes
 
 .DEFAULT_GOAL := help
 .PHONY: help install book serve test reference lab notebooks sweeps bench clean FORCE
@@ -55,8 +57,9 @@ book: $(INSTALLED) ## Run every chapter, build the book, print its path
 serve: $(INSTALLED) ## Build the book and serve it on this machine
 	@$(PY) tools/book.py --serve
 
-test: $(addprefix $(CHECKS)/,lint rust python notebooks) ## Run every check
-	@$(PY) tools/summary.py $(wildcard $(CHECKS)/rust.log) $(CHECKS)/python.xml $(CHECKS)/notebooks.xml
+test: $(addprefix $(CHECKS)/,lint rust whole python notebooks) ## Run every check
+	@$(PY) tools/summary.py $(wildcard $(CHECKS)/rust.log) $(CHECKS)/python.xml $(CHECKS)/whole.xml \
+		$(CHECKS)/notebooks.xml
 
 # What a check depends on beyond files: rewritten only when it changes.
 $(CHECKS)/setting: FORCE
@@ -88,8 +91,13 @@ endif
 	@touch $@
 
 $(CHECKS)/python: $(INSTALLED) $(PACKAGE) $(TESTS) $(CHAPTERS) $(DATA) $(BOOK) $(REPOSITORY) $(CHECKS)/setting
-	@echo "== Python tests, built pages included"
-	@$(PYTEST) labkit tests --junitxml=$@.xml
+	@echo "== Python tests"
+	@$(PYTEST) -m "not ($(WHOLE))" labkit tests --junitxml=$@.xml
+	@touch $@
+
+$(CHECKS)/whole: $(INSTALLED) $(PACKAGE) $(TESTS) $(CHAPTERS) $(DATA) $(BOOK) $(REPOSITORY) $(CHECKS)/setting
+	@echo "== whole chapters, sweeps, built pages"
+	@$(PYTEST) -m "$(WHOLE)" tests --junitxml=$@.xml
 	@touch $@
 
 $(CHECKS)/notebooks: $(INSTALLED) $(PACKAGE) $(CHAPTERS) $(DATA) $(CHECKS)/setting
@@ -99,7 +107,7 @@ $(CHECKS)/notebooks: $(INSTALLED) $(PACKAGE) $(CHAPTERS) $(DATA) $(CHECKS)/setti
 
 reference: $(INSTALLED) ## Run the Python tests on the NumPy reference instead of the Rust kernels
 	@echo "== the NumPy reference under the same tests"
-	@LABKIT_BACKEND=reference $(PYTEST) -m "not browser and not book and not chapters" labkit tests \
+	@LABKIT_BACKEND=reference $(PYTEST) -m "not ($(WHOLE))" labkit tests \
 		--junitxml=$(CHECKS)/reference.xml
 
 lab: $(INSTALLED) ## Open the chapters in JupyterLab; saving writes the .py and the .ipynb

@@ -664,7 +664,8 @@ told = swept.groupby("parameters.n_buckets")[["explained_1s", "explained_1s_se"]
 told = told.first()  # the forecast knows nothing of latency
 gains = swept[swept["gain"] > 0]
 fewer = gains["filled_micro"] < gains["filled_mid"]
-micro, mid = (gains[f"profit_{x}"] / gains[f"filled_{x}"] for x in ("micro", "mid"))
+each_micro = gains["profit_micro"] / gains["filled_micro"]
+each_mid = gains["profit_mid"] / gains["filled_mid"]
 assert (swept["profit_micro"] < 0).all(), "the text says that every point loses"
 record(
     swept_dataset=swept["parameters.dataset"].iloc[0],
@@ -681,7 +682,7 @@ record(
     swept_se_high=gained_se.max(axis=None),
     swept_positive=len(gains),
     swept_fewer=int(fewer.sum()),
-    swept_worse=int((micro < mid).sum()),
+    swept_worse=int((each_micro < each_mid).sum()),
     swept_most_errors=in_errors.max(axis=None),
     swept_least_errors=in_errors.min(axis=None),
     swept_delays=len(gained.columns),
