@@ -585,7 +585,8 @@ boundary, boundary_error = boundary_at(hurst, central)
 fresh, new = sample(hurst, n_paths, FRESH)
 clean = fresh - central.policy.martingale(fresh, fresh, new)
 missed = clean.max(axis=1) - clean[np.arange(n_paths), central.stops]
-relative = missed - central.gap / central.upper * clean.max(axis=1)  # its delta method
+best = clean.max(axis=1)
+relative = missed - central.gap / central.upper * best  # the delta method of a ratio
 np.testing.assert_allclose(missed.mean(), central.gap, atol=1e-9)
 record(
     lower=central.lower,
@@ -812,8 +813,8 @@ plots.heatmap(
 
 # %% tags=["sweep"]
 steps = -np.diff(gaps.loc[many])
-assert (steps > 0).all(), "the text says that each level adds, and less than the last"
-assert (np.diff(steps) < 0).all(), "the same"
+assert (steps > 0).all(), "each level adds, says the text"
+assert (np.diff(steps) < 0).all(), "and less than the last"
 shallower = gaps.columns[gaps.columns < best].max()
 record(
     n_few=few,
