@@ -1152,7 +1152,8 @@ in_errors = gross_swept / over_both("shared_se")
 traded = swept.groupby("parameters.window")["shared_turnover"].mean()
 best_cell = swept.loc[swept["shared_net"].idxmax()]
 assert best_cell["shared_net"] < se_swept, "the text says so"
-assert (net_swept.idxmin(axis=1) == net_swept.columns[0]).all(), "so does the figure"
+lowest = net_swept.idxmin(axis=1)
+assert (lowest == net_swept.columns[0]).all(), "so does the figure"
 record(
     swept_dataset=swept["parameters.dataset"].iloc[0],
     swept_points=len(swept),

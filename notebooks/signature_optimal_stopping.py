@@ -585,8 +585,8 @@ boundary, boundary_error = boundary_at(hurst, central)
 fresh, new = sample(hurst, n_paths, FRESH)
 clean = fresh - central.policy.martingale(fresh, fresh, new)
 missed = clean.max(axis=1) - clean[np.arange(n_paths), central.stops]
-best = clean.max(axis=1)
-relative = missed - central.gap / central.upper * best  # the delta method of a ratio
+foreseen = clean.max(axis=1)  # its mean is the upper bound
+relative = missed - central.gap / central.upper * foreseen  # the delta method
 np.testing.assert_allclose(missed.mean(), central.gap, atol=1e-9)
 record(
     lower=central.lower,
