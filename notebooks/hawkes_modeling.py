@@ -1013,6 +1013,7 @@ plots.heatmap(
     x="branching ratio",
     y="length, mean lifetimes",
     z="coverage, %",
+    numbers=".1f",
     middle=95.0,
     caption="Coverage of nominal 95 % intervals for the branching ratio in "
     f"simulated samples, {drawn_samples} a cell.",

@@ -803,6 +803,7 @@ plots.heatmap(
     x="depth of the signature",
     y="paths to fit on",
     z="gap, % of the upper bound",
+    numbers=".1f",
     caption="Distance of the upper from the lower bound, H = 0.3, over the depth "
     "of the signature (the martingale's is one less) and the number of paths.",
     alt=f"With {many} paths the gap falls with each depth, from "
