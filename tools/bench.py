@@ -1964,14 +1964,18 @@ def main(words: list[str]) -> int:
     rows.sort(key=lambda row: (row["kernel"], row["workload"], row["peer"]))
     _show(rows)
     failed = int(any(row["agree"] is False for row in rows))
+    versions = _versions()
     if update:
         measured = {row["kernel"] for row in rows}
-        before = json.loads(OUTPUT.read_text(encoding="utf-8"))["rows"]
-        rows += [row for row in before if row["kernel"] not in measured]
+        before = json.loads(OUTPUT.read_text(encoding="utf-8"))
+        rows += [row for row in before["rows"] if row["kernel"] not in measured]
         rows.sort(key=lambda row: (row["kernel"], row["workload"], row["peer"]))
+        # A peer that is not here now was there for the rows that stay.
+        there = {name: now for name, now in versions.items() if now != "not installed"}
+        versions = before["meta"]["versions"] | there
     if update or not words:
         meta = {
-            "versions": _versions(),
+            "versions": versions,
             "machine": platform.machine(),
             "cpu_flags": _cpu_flags(),
             "command": "python tools/bench.py",
