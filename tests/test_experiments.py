@@ -168,6 +168,10 @@ def test_relative_folders_of_data_reach_the_kernel(chapter, tmp_path, monkeypatc
     body += "record(mirror=os.environ['LABKIT_DATA_MIRROR'])"
     done = experiments.run(chapter(body=body), out=tmp_path / "runs")
     assert done.results["mirror"] == str(tmp_path / "mirror")
+    monkeypatch.setenv("LABKIT_DATA_MIRROR", "mirror")  # the command calls these two
+    prepared = experiments.prepared_sweep(chapter(body=body), {"size": [1]}, out=tmp_path / "sweep")
+    table, _ = experiments.run_sweep(prepared, experiments.Settings())
+    assert table["mirror"].to_list() == [str(tmp_path / "mirror")]
 
 
 def test_a_file_in_the_place_of_the_runs_is_refused(chapter, tmp_path):
