@@ -662,11 +662,6 @@ plots.heatmap(
 in_errors = gained / gained_se
 told = swept.groupby("parameters.n_buckets")[["explained_1s", "explained_1s_se"]]
 told = told.first()  # the forecast knows nothing of latency
-gains = swept[swept["gain"] > 0]
-fewer = gains["filled_micro"] < gains["filled_mid"]
-each_micro = gains["profit_micro"] / gains["filled_micro"]
-each_mid = gains["profit_mid"] / gains["filled_mid"]
-assert (swept["profit_micro"] < 0).all(), "the text says that every point loses"
 record(
     swept_dataset=swept["parameters.dataset"].iloc[0],
     swept_points=len(swept),
@@ -680,14 +675,22 @@ record(
     swept_told_many_se=told["explained_1s_se"].iloc[-1],
     swept_se_low=gained_se.min(axis=None),
     swept_se_high=gained_se.max(axis=None),
-    swept_positive=len(gains),
-    swept_fewer=int(fewer.sum()),
-    swept_worse=int((each_micro < each_mid).sum()),
     swept_most_errors=in_errors.max(axis=None),
     swept_least_errors=in_errors.min(axis=None),
     swept_delays=len(gained.columns),
     swept_threshold=NormalDist().inv_cdf(1 - 0.025 / len(gained.columns)),
     swept_best=swept["profit_micro"].max(),
+)
+
+# %% tags=["sweep"]
+gains = swept[swept["gain"] > 0]
+each_micro = gains["profit_micro"] / gains["filled_micro"]
+each_mid = gains["profit_mid"] / gains["filled_mid"]
+assert (swept["profit_micro"] < 0).all(), "the text says that every point loses"
+record(
+    swept_positive=len(gains),
+    swept_fewer=int((gains["filled_micro"] < gains["filled_mid"]).sum()),
+    swept_worse=int((each_micro < each_mid).sum()),
 )
 
 # %% [markdown]

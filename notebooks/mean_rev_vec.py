@@ -1151,9 +1151,6 @@ se_swept = swept["shared_se"].max()
 in_errors = gross_swept / over_both("shared_se")
 traded = swept.groupby("parameters.window")["shared_turnover"].mean()
 best_cell = swept.loc[swept["shared_net"].idxmax()]
-assert best_cell["shared_net"] < se_swept, "the text says so"
-lowest = net_swept.idxmin(axis=1)
-assert (lowest == net_swept.columns[0]).all(), "so does the figure"
 record(
     swept_dataset=swept["parameters.dataset"].iloc[0],
     swept_points=len(swept),
@@ -1174,6 +1171,11 @@ record(
     swept_net_window=int(best_cell["parameters.window"]),
     swept_net_positive=int((net_swept > 0).sum(axis=None)),
 )
+
+# %% tags=["sweep"]
+lowest = net_swept.idxmin(axis=1)
+assert best_cell["shared_net"] < se_swept, "the text says so"
+assert (lowest == net_swept.columns[0]).all(), "so does the figure"
 
 # %% [markdown]
 # With a standard error of {glue:text}`swept_se:.2f` in every cell, for independent days (differences
