@@ -213,7 +213,9 @@ def heatmap(
     if not np.isfinite(values).any():
         raise ValueError("data must hold at least one finite number")
     text = [["" if np.isnan(v) else f"{v:z{numbers}}" for v in row] for row in values]
-    turning = [(0.0, COLORS[0]), (0.5, "#F2F2F2"), (1.0, COLORS[3])]
+    # Light throughout, so that dark numbers can be read in every cell and theme.
+    turning = [(0.0, COLORS[4]), (0.5, "#F2F2F2"), (1.0, COLORS[1])]
+    rising = [(0.0, "#F2F2F2"), (1.0, COLORS[4])]
     fig = go.Figure(
         go.Heatmap(
             z=values,
@@ -221,7 +223,8 @@ def heatmap(
             y=[f"{label:g}" if np.isreal(label) else str(label) for label in frame.index],
             text=text,
             texttemplate="%{text}",
-            colorscale="Cividis" if middle is None else turning,
+            textfont={"color": "#111111"},
+            colorscale=rising if middle is None else turning,
             zmid=middle,
             xgap=2,
             ygap=2,

@@ -54,6 +54,11 @@ FACTS = r"""() => {
   const ground = [document.body, document.documentElement]
     .map((e) => getComputedStyle(e).backgroundColor)
     .find((colour) => rgb(colour)[3] !== 0);
+  // The numbers of a heatmap stand on its cells, whose colours lie between those of its scale.
+  const hex = (c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)).join(",");
+  const grounds = (e, plot) => !e.closest(".heatmap-label") ? [ground]
+    : plot._fullData.find((t) => t.type === "heatmap").colorscale.map(
+      ([, c]) => (c.startsWith("#") ? `rgb(${hex(c)})` : c));
   const figures = [...document.querySelectorAll("figure.labkit-figure")].map((figure) => {
     const plot = figure.querySelector(".labkit-plot");
     const svg = figure.querySelector("svg.main-svg");
@@ -75,7 +80,8 @@ FACTS = r"""() => {
       ).length,
       fonts: texts.map((e) => ({
         text: e.textContent,
-        contrast: contrast(getComputedStyle(e).fill, ground),
+        contrast: Math.min(...grounds(e, plot).map(
+          (colour) => contrast(getComputedStyle(e).fill, colour))),
         least: e.closest(".annotation") ? 3 : 4.5,
         size: parseFloat(getComputedStyle(e).fontSize),
       })),
